@@ -1,0 +1,1 @@
+"""What runs as PID 1 inside our images. Standard library only; see `protocol`."""

@@ -1,0 +1,90 @@
+"""Everything this package raises.
+
+    SandboxError
+    ├─ RequestRejected     the caller can fix it
+    │  ├─ InvalidRequest
+    │  ├─ UnknownLanguage
+    │  ├─ LimitExceeded
+    │  └─ NotPermitted
+    ├─ Busy                retry later; carries ``retry_after`` in seconds
+    │  ├─ QueueFull
+    │  ├─ RateLimited
+    │  └─ QuotaExceeded
+    └─ EngineError         the operator can fix it
+       ├─ EngineUnavailable
+       ├─ ImageNotFound
+       ├─ StartFailed
+       ├─ ControlNotEnforced
+       └─ ContainerLost
+
+A program that fails is a result and raises nothing. Each message is one sentence
+or two that says what to do next.
+"""
+
+
+class SandboxError(Exception):
+    """Root of this package's errors."""
+
+
+class RequestRejected(SandboxError):
+    """The request cannot be run as it stands; changing it helps."""
+
+
+class InvalidRequest(RequestRejected):
+    """The request is malformed: empty code, a bad name, a path outside the workspace."""
+
+
+class UnknownLanguage(RequestRejected):
+    """No installed language has this name."""
+
+
+class LimitExceeded(RequestRejected):
+    """The request asks for more than the operator's ceiling, which the message names."""
+
+
+class NotPermitted(RequestRejected):
+    """The operator's policy does not grant this."""
+
+
+class Busy(SandboxError):
+    """All places are taken. ``retry_after`` is the suggested delay in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class QueueFull(Busy):
+    """The waiting queue has reached its bound."""
+
+
+class RateLimited(Busy):
+    """This principal asks too often."""
+
+
+class QuotaExceeded(Busy):
+    """This principal has used up what it was granted."""
+
+
+class EngineError(SandboxError):
+    """The container engine could not do its part."""
+
+
+class EngineUnavailable(EngineError):
+    """No engine answers."""
+
+
+class ImageNotFound(EngineError):
+    """The image is not on the engine, or is older than this version."""
+
+
+class StartFailed(EngineError):
+    """The engine refused to create or start the container."""
+
+
+class ControlNotEnforced(EngineError):
+    """The engine cannot enforce a control, so nothing was run."""
+
+
+class ContainerLost(EngineError):
+    """The engine went away, or the container was removed behind our back."""

@@ -1,0 +1,70 @@
+"""What happens during a run, in order: Started, then Output and Truncated, then Exited."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Stream = Literal["stdout", "stderr"]
+Status = Literal[
+    "exited", "signaled", "timed_out", "out_of_memory", "cpu_limit", "output_limit", "cancelled"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run used. Seconds and bytes; None where the engine could not tell."""
+
+    wall_time: float
+    cpu_time: float | None = None
+    peak_memory: int | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The container is up and the program begins."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Bytes the program wrote to ``stream``; ``offset`` counts the stream's bytes before them.
+
+    ``text`` is the same, decoded incrementally as UTF-8 with replacement: a character
+    split between two events is in the second.
+    """
+
+    stream: Stream
+    data: bytes
+    offset: int
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Truncated:
+    """The consumer was too slow: ``dropped`` bytes of ``stream`` from ``offset`` on are not delivered."""
+
+    stream: Stream
+    offset: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exited:
+    """The program is over: ``exit_code`` or ``signal`` is set, or neither where a limit ended it.
+
+    ``reason`` adds a word where the status alone does not tell, such as ``sandbox_broken``.
+    ``limits_hit`` names each limit that was met, with its count.
+    """
+
+    status: Status
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    usage: Usage
+    limits_hit: Mapping[str, int] = field(default_factory=dict)
+
+
+Event = Started | Output | Truncated | Exited

@@ -1,0 +1,105 @@
+"""What is allowed and will be enforced: the container, and the job it is given.
+
+Only `policy.admit` makes these. The words are those of the OCI runtime specification
+where it has one. Sizes are bytes, times seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sandbox_runner.request import InputFile, Stdin
+
+WORKSPACE = "/workspace"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image as the engine has it. ``agent`` tells whether our agent is its PID 1."""
+
+    id: str
+    name: str
+    agent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedLimits:
+    """Every limit of a run, decided."""
+
+    wall_time: float
+    cpu_time: float
+    memory: int
+    cpus: float
+    pids: int
+    workspace: int
+    tmp: int
+    capture: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tmpfs:
+    """A writable place in the container; ``uid`` None means owned by root, mode as given."""
+
+    path: str
+    size: int
+    inodes: int
+    mode: int
+    exec: bool
+    uid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rlimit:
+    """A POSIX resource limit by its lower-case name; soft and hard are equal."""
+
+    name: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """A container, complete: what an engine is not told here it must not add."""
+
+    name: str
+    image: Image
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    uid: int
+    gid: int
+    cwd: str
+    hostname: str
+    limits: ResolvedLimits
+    tmpfs: tuple[Tmpfs, ...]
+    shm_size: int
+    rlimits: tuple[Rlimit, ...]
+    seccomp: str
+    capabilities: tuple[str, ...]
+    no_new_privileges: bool
+    read_only_root: bool
+    network: str
+    masked_paths: tuple[str, ...]
+    readonly_paths: tuple[str, ...]
+    oom_score_adj: int
+    labels: Mapping[str, str]
+    oci_runtime: str | None
+    cgroup_parent: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What the container is to do: a program, its environment, files, stdin and limits."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    files: tuple[InputFile, ...]
+    stdin: Stdin
+    limits: ResolvedLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A request that was allowed: the container for it and the job to hand to it."""
+
+    spec: ContainerSpec
+    job: Job
