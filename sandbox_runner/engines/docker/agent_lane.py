@@ -100,7 +100,7 @@ class AgentLane:
         await self._send_stdin(job.stdin)
 
     async def _send_stdin(self, stdin: bytes | str | AsyncIterable[bytes]) -> None:
-        async for data in _pieces(stdin):
+        async for data in pieces(stdin):
             for start in range(0, len(data), _PIECE):
                 piece = data[start : start + _PIECE]
                 while self._credit < len(piece):
@@ -171,7 +171,8 @@ def _job_payload(job: Job) -> bytes:
     )
 
 
-async def _pieces(stdin: bytes | str | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def pieces(stdin: bytes | str | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Standard input as it comes, whatever it was given as."""
     if isinstance(stdin, AsyncIterable):
         async for data in stdin:
             yield data

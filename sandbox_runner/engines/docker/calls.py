@@ -46,7 +46,7 @@ class Caller:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._limiter = CapacityLimiter(_THREADS)
+        self.limiter = CapacityLimiter(_THREADS)
 
     async def __call__(self, call: Callable[[], T]) -> T:
         """``call()``, its errors as EngineError. A cancellation waits for it: what it began must be known.
@@ -54,7 +54,7 @@ class Caller:
         Raises EngineUnavailable, ImageNotFound, ControlNotEnforced, StartFailed or ContainerLost.
         """
         try:
-            return await to_thread.run_sync(call, limiter=self._limiter)
+            return await to_thread.run_sync(call, limiter=self.limiter)
         except (docker_errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             raise mapped(error, self._address) from error
 
