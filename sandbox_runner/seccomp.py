@@ -6,6 +6,7 @@ or refused with an error; there is no third way.
 """
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ from sandbox_runner.errors import ControlNotEnforced, NotPermitted
 
 SHIPPED = ("default", "strict")
 
+# Engines match field names without regard to case ("DefaultAction" would override ours),
+# so no other name is let through.
 _FIELDS = frozenset({"defaultAction", "defaultErrnoRet", "archMap", "syscalls"})
+_NEEDED = frozenset({"names", "action"})
+_RULE_FIELDS = _NEEDED | {"comment", "errnoRet", "args", "includes", "excludes"}
 _REFUSING = frozenset({"SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD"})
 
 
@@ -63,38 +68,28 @@ def _unusable(name: str, reason: str) -> ControlNotEnforced:
     )
 
 
-def _check(name: str, profile: Any) -> None:
+def _check(name: str, profile: object) -> None:
     """Refuses what an engine would take for no filter, or for a weaker one."""
     if not isinstance(profile, dict):
         raise _unusable(name, "it is not a JSON object")
-    # Engines match field names without regard to case: "DefaultAction" would override ours.
     if unknown := sorted(profile.keys() - _FIELDS):
         raise _unusable(name, f"it has unknown fields: {', '.join(unknown)}")
-    if profile.get("defaultAction") not in _REFUSING:
+    if str(profile.get("defaultAction")) not in _REFUSING:
         raise _unusable(name, "its defaultAction must be SCMP_ACT_ERRNO or one that kills")
     # errno 0 would answer every refused call with success.
-    if profile.get("defaultErrnoRet", 1) == 0:
+    if profile.get("defaultErrnoRet", 1) in (0, None):
         raise _unusable(name, "its defaultErrnoRet must not be 0")
-    if not _native_only(profile.get("archMap")):
+    if not _each(profile.get("archMap"), lambda entry: entry.keys() == {"architecture"}):
         raise _unusable(name, "its archMap must list architectures, without subArchitectures")
-    if not _is_rules(profile.get("syscalls")):
+    if not _each(profile.get("syscalls"), lambda rule: _NEEDED <= rule.keys() <= _RULE_FIELDS):
         raise _unusable(name, "its syscalls must be a list of rules, each with names and an action")
 
 
-def _native_only(arch_map: Any) -> bool:
-    return (
-        isinstance(arch_map, list)
-        and bool(arch_map)
-        and all(isinstance(entry, dict) and entry.keys() == {"architecture"} for entry in arch_map)
-    )
-
-
-def _is_rules(rules: Any) -> bool:
-    return (
-        isinstance(rules, list)
-        and bool(rules)
-        and all(isinstance(rule, dict) and rule.get("names") and rule.get("action") for rule in rules)
-    )
+def _each(entries: object, holds: Callable[[dict[str, object]], bool]) -> bool:
+    """Whether ``entries`` is a list, not empty, of objects for each of which ``holds`` is true."""
+    if not isinstance(entries, list) or not entries:
+        return False
+    return all(isinstance(entry, dict) and holds(entry) for entry in entries)
 
 
 def _without_comments(profile: dict[str, Any]) -> dict[str, Any]:
