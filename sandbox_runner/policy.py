@@ -189,7 +189,9 @@ def _resolve_limits(policy: Policy, request: RunRequest) -> ResolvedLimits:
 
 def _check_ceiling(name: str, value: float, ceiling: float) -> None:
     if value > ceiling:
-        raise LimitExceeded(f"{name} of {value:g} is above the ceiling max_{name} of {ceiling:g}; ask for less.")
+        raise LimitExceeded(
+            f"{name} of {value:g} is above the ceiling max_{name} of {ceiling:g}; ask for less."
+        )
 
 
 def _job(request: RunRequest, language: Language | None, image: Image, limits: ResolvedLimits) -> Job:
@@ -223,7 +225,9 @@ def _inline(language: Language, code: str) -> tuple[str, ...]:
             f"{language.name} cannot run in an image without the sandbox_runner agent; leave the image out."
         )
     if len(code.encode()) > hardening.MAX_INLINE:
-        raise InvalidRequest(f"In an image without the agent code is limited to {hardening.MAX_INLINE} bytes.")
+        raise InvalidRequest(
+            f"In an image without the agent code is limited to {hardening.MAX_INLINE} bytes."
+        )
     return tuple(word.replace("{code}", code) for word in language.inline)
 
 

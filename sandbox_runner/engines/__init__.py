@@ -36,7 +36,10 @@ class Container(Protocol):
         ...
 
     async def cancel(self) -> None:
-        """Ends the running job; `execute` then returns ``cancelled``. Harmless at any time."""
+        """Ends the running job; `execute` then returns ``cancelled``. Harmless at any time.
+
+        It may go on to wait, in order to force the end: cancel it when `execute` has returned.
+        """
         ...
 
 

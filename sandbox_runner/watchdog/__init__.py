@@ -55,7 +55,9 @@ def guarded(instance: str, *, docker_host: str | None) -> Iterator[Watchdog]:
     finally:
         os.close(reader)
     watchdog = Watchdog(writer)
-    watchdog._send({"instance": instance, "docker_host": docker_host, "path": sys.path, "parent": os.getpid()})
+    watchdog._send(
+        {"instance": instance, "docker_host": docker_host, "path": sys.path, "parent": os.getpid()}
+    )
     try:
         yield watchdog
     finally:

@@ -110,7 +110,7 @@ def _limits(spec: ContainerSpec) -> Json:
 
 def _lifecycle(spec: ContainerSpec) -> Json:
     return {
-        # With standard input closed on the agent's side of a dead client the container ends, and removes itself.
+        # When the client dies, standard input ends, the agent with it, and the container removes itself.
         "AutoRemove": True,
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
         "LogConfig": {"Type": "none", "Config": {}},
