@@ -209,7 +209,7 @@ def run(
     command: Sequence[str] | None = None,
     stdin: bytes | str = b"",
     limits: Limits | None = None,
-    **request: Any,
+    **request: Any,  # noqa: ANN401 - the fields of RunRequest, which checks them
 ) -> RunResult:
     """Runs one program and returns its result; works inside a running event loop too.
 
