@@ -46,5 +46,5 @@ def _row(name: str, image: Mapping[str, Any] | None) -> tuple[str, ...]:
     if image is None:
         return name, "missing: sandbox-runner setup", "-", "-"
     labels = (image.get("Config") or {}).get("Labels") or {}
-    status = "built" if is_current(name, labels) else "older than this version: sandbox-runner setup"
+    status = "built" if is_current(labels) else "older than this version: sandbox-runner setup"
     return name, status, image["Id"].removeprefix("sha256:")[:12], f"{image['Size'] / (1 << 20):.0f} MiB"
