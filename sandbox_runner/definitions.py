@@ -1,0 +1,112 @@
+"""What makes an image ours and current: its tag, its labels, and the digests they carry.
+
+Cheap enough for every run: the labels of an image tell whether it speaks this version's
+protocol before anything is sent to it.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+from sandbox_runner import agent
+from sandbox_runner.assets import asset_folder
+
+BASE = "base"
+
+MANAGED_LABEL = "org.sandbox-runner.managed"
+IMAGE_LABEL = "org.sandbox-runner.image"
+DEFINITION_LABEL = "org.sandbox-runner.definition"
+AGENT_LABEL = "org.sandbox-runner.agent"
+PARENT_LABEL = "org.sandbox-runner.parent"  # id of the image it was built on
+
+_NOT_BUILT_IN = {"language.toml"}  # read from this installation, so a change needs no build
+
+
+def image_tag(name: str) -> str:
+    """The tag of our image ``name`` on an engine."""
+    return f"sandbox-runner/{name}:latest"
+
+
+@cache
+def image_names() -> tuple[str, ...]:
+    """The images of this installation, each after the one it is built on."""
+    names = (path.parent.name for path in asset_folder("images").glob("*/Dockerfile"))
+    return tuple(sorted(names, key=lambda name: (name != BASE, name)))
+
+
+def has_agent(name: str) -> bool:
+    """Whether programs run in the image ``name``; the base is only built on."""
+    return name != BASE
+
+
+def agent_folder() -> Path:
+    """The folder of the agent's source."""
+    return Path(agent.__file__).parent
+
+
+def image_files(name: str) -> dict[str, bytes]:
+    """What the image ``name`` is built from, by path in its folder, in a fixed order.
+
+    Raises FileNotFoundError where there is no such image.
+    """
+    return _contents(asset_folder("images") / name)
+
+
+def agent_files() -> dict[str, bytes]:
+    """The agent's source files, by path in its folder, in a fixed order."""
+    folder = agent_folder()
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.py"))}
+
+
+@cache
+def agent_digest() -> str:
+    """SHA-256 of the agent's source: an image with another one may speak another protocol."""
+    return _digest(agent_files())
+
+
+@cache
+def definition_digest(name: str) -> str:
+    """SHA-256 of what the image ``name`` and the image below it are built from.
+
+    Raises FileNotFoundError where there is no such image.
+    """
+    parent = b"" if name == BASE else definition_digest(BASE).encode()
+    return _digest({"": parent, **image_files(name)})
+
+
+def is_current(name: str, labels: Mapping[str, str]) -> bool:
+    """Whether an image with these ``labels`` is what this version would build as ``name``.
+
+    Raises FileNotFoundError where there is no such image in this installation.
+    """
+    return labels.items() >= identity(name).items()
+
+
+def identity(name: str) -> dict[str, str]:
+    """The labels of the image ``name`` as this version builds it."""
+    labels = {MANAGED_LABEL: "1", IMAGE_LABEL: name, DEFINITION_LABEL: definition_digest(name)}
+    if has_agent(name):
+        labels[AGENT_LABEL] = agent_digest()
+    return labels
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    if not (folder / "Dockerfile").is_file():
+        raise FileNotFoundError(f"There is no image {folder.name!r} in {folder.parent}.")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(_files(folder))}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden and path.name not in _NOT_BUILT_IN:
+            yield path
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    digest = sha256()
+    for name, data in files.items():
+        digest.update(f"{name}\0{len(data)}\0".encode())
+        digest.update(data)
+    return digest.hexdigest()
