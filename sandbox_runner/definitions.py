@@ -13,6 +13,7 @@ from sandbox_runner import agent
 from sandbox_runner.assets import asset_folder
 
 BASE = "base"
+REPOSITORY = "sandbox-runner"
 
 MANAGED_LABEL = "org.sandbox-runner.managed"
 IMAGE_LABEL = "org.sandbox-runner.image"
@@ -23,9 +24,9 @@ PARENT_LABEL = "org.sandbox-runner.parent"  # id of the image it was built on
 _NOT_BUILT_IN = {"language.toml"}  # read from this installation, so a change needs no build
 
 
-def image_tag(name: str) -> str:
+def image_tag(name: str, *, repository: str = REPOSITORY) -> str:
     """The tag of our image ``name`` on an engine."""
-    return f"sandbox-runner/{name}:latest"
+    return f"{repository}/{name}:latest"
 
 
 @cache
