@@ -15,18 +15,18 @@ from sandbox_runner.assets import asset_folder
 BASE = "base"
 REPOSITORY = "sandbox-runner"
 
-MANAGED_LABEL = "org.sandbox-runner.managed"
-IMAGE_LABEL = "org.sandbox-runner.image"
-DEFINITION_LABEL = "org.sandbox-runner.definition"
-AGENT_LABEL = "org.sandbox-runner.agent"
-PARENT_LABEL = "org.sandbox-runner.parent"  # id of the image it was built on
+# Containers inherit the labels of their image, so none of these may be one that marks a run.
+LABEL_IMAGE = "org.sandbox-runner.image"
+LABEL_DEFINITION = "org.sandbox-runner.definition"
+LABEL_AGENT = "org.sandbox-runner.agent"
+LABEL_PARENT = "org.sandbox-runner.parent"  # id of the image it was built on
 
 _NOT_BUILT_IN = {"language.toml"}  # read from this installation, so a change needs no build
 
 
-def image_tag(name: str, *, repository: str = REPOSITORY) -> str:
-    """The tag of our image ``name`` on an engine."""
-    return f"{repository}/{name}:latest"
+def image_tag(name: str) -> str | None:
+    """The tag on an engine of our image called ``name`` for short; None where it is none of ours."""
+    return f"{REPOSITORY}/{name}:latest" if name in image_names() else None
 
 
 @cache
@@ -76,19 +76,20 @@ def definition_digest(name: str) -> str:
     return _digest({"": parent, **image_files(name)})
 
 
-def is_current(name: str, labels: Mapping[str, str]) -> bool:
-    """Whether an image with these ``labels`` is what this version would build as ``name``.
-
-    Raises FileNotFoundError where there is no such image in this installation.
-    """
-    return labels.items() >= identity(name).items()
+def is_current(labels: Mapping[str, str]) -> bool:
+    """Whether an image of ours with these ``labels`` is what this version would build."""
+    name = labels.get(LABEL_IMAGE)
+    return name in image_names() and labels.items() >= identity(name).items()
 
 
 def identity(name: str) -> dict[str, str]:
-    """The labels of the image ``name`` as this version builds it."""
-    labels = {MANAGED_LABEL: "1", IMAGE_LABEL: name, DEFINITION_LABEL: definition_digest(name)}
+    """The labels of the image ``name`` as this version builds it.
+
+    Raises FileNotFoundError where there is no such image in this installation.
+    """
+    labels = {LABEL_IMAGE: name, LABEL_DEFINITION: definition_digest(name)}
     if has_agent(name):
-        labels[AGENT_LABEL] = agent_digest()
+        labels[LABEL_AGENT] = agent_digest()
     return labels
 
 

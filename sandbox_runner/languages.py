@@ -99,7 +99,7 @@ def language_for_path(path: str | PurePath) -> Language | None:
 
 
 def _meant(word: str, known: Mapping[str, object]) -> str:
-    import difflib  # only where something is wrong: it would cost each run its time to load
+    import difflib  # noqa: PLC0415 - only where something is wrong: it would cost each run its time to load
 
     close = difflib.get_close_matches(word, known, n=1)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -37,9 +37,7 @@ class Build:
     labels: Mapping[str, str]
 
 
-def our_build(
-    name: str, *, parent: str, parent_id: str, repository: str = definitions.REPOSITORY
-) -> Build:
+def our_build(name: str, *, parent: str, parent_id: str, repository: str = definitions.REPOSITORY) -> Build:
     """How this version builds its image ``name`` on ``parent``.
 
     Raises FileNotFoundError where there is no such image in this installation.
@@ -49,10 +47,10 @@ def our_build(
         files |= {f"agent/{path}": data for path, data in definitions.agent_files().items()}
     return Build(
         name=name,
-        tag=definitions.image_tag(name, repository=repository),
+        tag=f"{repository}/{name}:latest",
         parent=parent,
         files=files,
-        labels={**definitions.identity(name), definitions.PARENT_LABEL: parent_id},
+        labels={**definitions.identity(name), definitions.LABEL_PARENT: parent_id},
     )
 
 
@@ -112,10 +110,7 @@ def _start(api: docker.APIClient, build: Build, fresh: bool) -> Iterator[dict[st
 def _proxies() -> dict[str, str]:
     """The predefined build arguments: used during the build, never part of the image."""
     return {
-        name: value
-        for each in _PROXIES
-        for name in (each, each.upper())
-        if (value := os.environ.get(name))
+        name: value for each in _PROXIES for name in (each, each.upper()) if (value := os.environ.get(name))
     }
 
 
@@ -178,8 +173,7 @@ def remove_replaced(api: docker.APIClient, names: tuple[str, ...], *, report: Re
 
 
 def _untagged(api: docker.APIClient, name: str) -> list[str]:
-    wanted = [f"{definitions.MANAGED_LABEL}=1", f"{definitions.IMAGE_LABEL}={name}"]
-    found = api.images(filters={"dangling": True, "label": wanted})
+    found = api.images(filters={"dangling": True, "label": f"{definitions.LABEL_IMAGE}={name}"})
     return [image["Id"] for image in found if _labelled_last(api, image["Id"])]
 
 
@@ -190,4 +184,4 @@ def _labelled_last(api: docker.APIClient, image: str) -> bool:
     ours, has them too, and is not ours to remove.
     """
     history = api.history(image)
-    return bool(history) and definitions.IMAGE_LABEL in history[0].get("CreatedBy", "")
+    return bool(history) and definitions.LABEL_IMAGE in history[0].get("CreatedBy", "")
