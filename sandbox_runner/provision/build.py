@@ -15,6 +15,7 @@ from docker.errors import APIError, ImageNotFound
 
 from sandbox_runner import definitions
 from sandbox_runner.errors import BuildFailed, EngineUnavailable
+from sandbox_runner.provision.base import Base
 from sandbox_runner.provision.commands import LAST_LINES
 from sandbox_runner.provision.progress import Progress, Report
 
@@ -28,7 +29,7 @@ _FULL = re.compile(r"no space left on device|not enough free space|disk quota ex
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """An image to be: its tag, the image it is built on, the files sent, and its labels."""
+    """An image to be: its tag, the reference of the image it is built on, the files sent, its labels."""
 
     name: str
     tag: str
@@ -37,31 +38,34 @@ class Build:
     labels: Mapping[str, str]
 
 
-def our_build(name: str, *, parent: str, parent_id: str, repository: str = definitions.REPOSITORY) -> Build:
-    """How this version builds its image ``name`` on ``parent``.
+def our_build(name: str, *, parent: Base | None, repository: str = definitions.REPOSITORY) -> Build:
+    """How this version builds its image ``name`` on ``parent``; None where that is not known.
 
     Raises FileNotFoundError where there is no such image in this installation.
     """
     files = dict(definitions.image_files(name))
+    labels = definitions.identity(name)
     if definitions.has_agent(name):
         files |= {f"agent/{path}": data for path, data in definitions.agent_files().items()}
+    if parent is not None:
+        labels[definitions.LABEL_PARENT] = parent.id
     return Build(
         name=name,
         tag=f"{repository}/{name}:latest",
-        parent=parent,
+        parent=parent.reference if parent else "",
         files=files,
-        labels={**definitions.identity(name), definitions.LABEL_PARENT: parent_id},
+        labels=labels,
     )
 
 
-def current_id(api: docker.APIClient, build: Build) -> str | None:
-    """The id of the image that ``build`` would make, where the engine has it already."""
+def current_id(api: docker.APIClient, tag: str, labels: Mapping[str, str]) -> str | None:
+    """The id of the image ``tag``, where the engine has it with at least these ``labels``."""
     try:
-        image = api.inspect_image(build.tag)
+        image = api.inspect_image(tag)
     except ImageNotFound:
         return None
-    labels = image["Config"].get("Labels") or {}
-    return image["Id"] if labels.items() >= build.labels.items() else None
+    present = image["Config"].get("Labels") or {}
+    return str(image["Id"]) if present.items() >= labels.items() else None
 
 
 def build_image(api: docker.APIClient, build: Build, *, report: Report, fresh: bool = False) -> str:

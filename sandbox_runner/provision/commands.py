@@ -23,13 +23,14 @@ def run_command(
     on_line: Callable[[str], None],
     timeout: float,
     env: Mapping[str, str] | None = None,
+    keep: int = LAST_LINES,
 ) -> tuple[str, ...]:
-    """Runs ``argv`` to its end and returns the last lines it printed, errors included.
+    """Runs ``argv`` to its end and returns the last ``keep`` lines it printed, errors included.
 
     Each line is given to ``on_line`` as it comes; ``env`` is added to the environment.
     Raises CommandFailed where it cannot be started, fails, or takes more than ``timeout`` seconds.
     """
-    lines: deque[str] = deque(maxlen=LAST_LINES)
+    lines: deque[str] = deque(maxlen=keep)
     try:
         process = subprocess.Popen(
             argv,
