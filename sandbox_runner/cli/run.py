@@ -123,7 +123,7 @@ async def _run(
 async def _stream(request: RunRequest, config: Config, output: "_Output", ending: Ending) -> RunResult:
     from sandbox_runner.runner import Runner  # noqa: PLC0415 - the engine's SDK loads with it
 
-    async with Runner.open(config) as runner, runner.stream(request) as stream:
+    async with Runner.open(config) as runner, runner.stream(request, lossless=True) as stream:
         ending.cancel_run = stream.cancel
         async for event in stream:
             await output.take(event)
