@@ -38,7 +38,7 @@ class _Waiter:
 
 
 class Capacity:
-    """Places for sandboxes. ``measure`` is asked once, when a second sandbox wants to run beside the first."""
+    """Places for sandboxes. ``measure`` is asked once, when a second one wants to run beside the first."""
 
     def __init__(self, measure: Callable[[], Awaitable[Room]], *, queue_size: int) -> None:
         self._measure = measure

@@ -17,7 +17,9 @@ def check_files(files: Sequence[InputFile], *, count: int, size: int) -> None:
     At most ``count`` of them, ``size`` bytes in all.
     """
     if len(files) > count:
-        raise LimitExceeded(f"{len(files)} files are above the ceiling max_files of {count}; send an archive.")
+        raise LimitExceeded(
+            f"{len(files)} files are above the ceiling max_files of {count}; send an archive."
+        )
     total = sum(len(file.data) for file in files)
     if total > size:
         raise LimitExceeded(f"The files have {total} bytes; the ceiling max_file_bytes is {size}.")

@@ -79,12 +79,18 @@ class Pending:
         self._entries: deque[tuple[Stream, int, bytearray]] = deque()
         self._dropped: dict[Stream, tuple[int, int]] = {}
         self._decoders = {"stdout": _decoder(), "stderr": _decoder()}
+        self._ends: dict[Stream, int] = {"stdout": 0, "stderr": 0}
 
     def __bool__(self) -> bool:
         return bool(self._entries or self._dropped)
 
+    def has_room(self, size: int) -> bool:
+        """Whether ``size`` more bytes would be kept. An empty one takes any piece."""
+        return not self._size or self._size + size <= self._cap
+
     def add(self, stream: Stream, data: bytes, *, offset: int) -> None:
-        if stream in self._dropped or self._size + len(data) > self._cap:
+        self._ends[stream] = offset + len(data)
+        if stream in self._dropped or not self.has_room(len(data)):
             first, count = self._dropped.get(stream, (offset, 0))
             self._dropped[stream] = (first, count + len(data))
             return
@@ -109,9 +115,13 @@ class Pending:
         return events
 
     def finish(self) -> list[Output]:
-        """The replacement characters for what is left undecoded at the end of a stream."""
-        rest = [(stream, decoder.decode(b"", final=True)) for stream, decoder in self._decoders.items()]
-        return [Output(stream, b"", -1, text) for stream, text in rest if text]  # type: ignore[arg-type]
+        """At the end of the streams: replacement characters for what was cut within a character."""
+        events = []
+        for stream, end in self._ends.items():
+            text = self._decoders[stream].decode(b"", final=True)
+            if text:
+                events.append(Output(stream, b"", end, text))
+        return events
 
 
 def _decoder() -> codecs.IncrementalDecoder:

@@ -33,7 +33,7 @@ def _machine() -> str:
 
 def _pid_namespace() -> str:
     # In a container process ids mean something else than on the host with the same boot id.
-    return "/" + os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    return "/" + str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
 
 
 def _start_time(pid: int) -> str:

@@ -189,7 +189,9 @@ def _resolve_limits(policy: Policy, request: RunRequest) -> ResolvedLimits:
 
 def _check_ceiling(name: str, value: float, ceiling: float) -> None:
     if value > ceiling:
-        raise LimitExceeded(f"{name} of {value:g} is above the ceiling max_{name} of {ceiling:g}; ask for less.")
+        raise LimitExceeded(
+            f"{name} of {value:g} is above the ceiling max_{name} of {ceiling:g}; ask for less."
+        )
 
 
 def _job(request: RunRequest, language: Language | None, image: Image, limits: ResolvedLimits) -> Job:
@@ -223,7 +225,9 @@ def _inline(language: Language, code: str) -> tuple[str, ...]:
             f"{language.name} cannot run in an image without the sandbox_runner agent; leave the image out."
         )
     if len(code.encode()) > hardening.MAX_INLINE:
-        raise InvalidRequest(f"In an image without the agent code is limited to {hardening.MAX_INLINE} bytes.")
+        raise InvalidRequest(
+            f"In an image without the agent code is limited to {hardening.MAX_INLINE} bytes."
+        )
     return tuple(word.replace("{code}", code) for word in language.inline)
 
 
@@ -272,7 +276,7 @@ def _tmpfs(limits: ResolvedLimits, uid: int) -> tuple[Tmpfs, ...]:
 
 def _rlimits(limits: ResolvedLimits) -> tuple[Rlimit, ...]:
     cpu = math.ceil(limits.cpu_time) + hardening.RLIMIT_CPU_GRACE
-    fsize = max(limits.workspace, limits.tmp)
+    fsize = max(limits.workspace, limits.tmp) + hardening.RLIMIT_FSIZE_GRACE
     return (*hardening.RLIMITS, Rlimit("cpu", cpu, cpu), Rlimit("fsize", fsize, fsize))
 
 

@@ -1,4 +1,4 @@
-"""Calls to the daemon: in a worker thread, repeated where that is safe, foreign errors mapped in one table."""
+"""Calls to the daemon: in worker threads, repeated where that is safe, its errors mapped in one table."""
 
 import re
 from collections.abc import Callable
@@ -64,12 +64,12 @@ _BY_TEXT: tuple[tuple[str, type[EngineError], str], ...] = (
     (
         r"(?i)unknown (or invalid )?runtime|runtime .* not found|unknown runtime specified",
         ControlNotEnforced,
-        "The engine does not know the configured oci_runtime; register it with the engine or change oci_runtime.",
+        "The engine does not know the configured oci_runtime; register it there or change oci_runtime.",
     ),
     (
         r"(?i)seccomp",
         ControlNotEnforced,
-        "The engine cannot apply our seccomp profile, so nothing was run; use an engine with seccomp support.",
+        "The engine cannot apply our seccomp profile, so nothing was run; use one with seccomp support.",
     ),
     (
         r"(?i)range of cpus|nano ?cpus|cpu.*(available|range)",
@@ -87,7 +87,9 @@ def mapped(error: Exception, address: str) -> EngineError:
     if isinstance(error, docker_errors.NotFound):
         return ContainerLost("The container was removed while it was in use; run the program again.")
     if not isinstance(error, docker_errors.APIError):
-        return EngineUnavailable(f"The Docker engine at {address} stopped answering; check it, then try again.")
+        return EngineUnavailable(
+            f"The Docker engine at {address} stopped answering; check it, then try again."
+        )
     for pattern, kind, message in _BY_TEXT:
         if re.search(pattern, text):
             return kind(message)

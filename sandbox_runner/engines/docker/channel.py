@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import anyio
 from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import checkpoint
 
 _CHUNK = 256 * 1024
 _CLOSED = (BrokenPipeError, ConnectionResetError, OSError, ValueError)
@@ -57,6 +58,7 @@ class SocketChannel:
         self._response = response
 
     async def receive(self) -> bytes:
+        await checkpoint()  # a flood must not starve whoever would end it
         while True:
             try:
                 return self._socket.recv(_CHUNK)

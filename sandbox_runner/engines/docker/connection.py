@@ -13,6 +13,7 @@ from sandbox_runner.errors import EngineUnavailable
 
 if TYPE_CHECKING:
     from docker import APIClient
+    from docker.tls import TLSConfig
 
 MINIMUM_API = (1, 41)
 CALL_TIMEOUT = 60  # seconds for one answer of the daemon
@@ -53,8 +54,8 @@ def connect(docker_host: str | None) -> "APIClient":
     Raises EngineUnavailable where none answers, or it speaks no API of 1.41 or newer.
     """
     from docker import APIClient  # noqa: PLC0415 - 70 ms that --help need not wait for
-    from docker.errors import DockerException, TLSParameterError  # noqa: PLC0415
-    from requests.exceptions import RequestException  # noqa: PLC0415
+    from docker.errors import DockerException, TLSParameterError  # noqa: PLC0415 - as above
+    from requests.exceptions import RequestException  # noqa: PLC0415 - as above
 
     address = find_address(docker_host)
     try:
@@ -73,7 +74,8 @@ def connect(docker_host: str | None) -> "APIClient":
     if version < MINIMUM_API:
         client.close()
         raise EngineUnavailable(
-            f"The engine at {address} speaks API {client.api_version}; 1.41 (Docker 20.10) or newer is needed."
+            f"The engine at {address} speaks API {client.api_version}; "
+            "1.41 (Docker 20.10) or newer is needed."
         )
     return client
 
@@ -109,19 +111,19 @@ def _context_address() -> str | None:
     folder = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
     if not (folder / "contexts").is_dir():
         return None
-    from docker.context import ContextAPI  # noqa: PLC0415
+    from docker.context import ContextAPI  # noqa: PLC0415 - needed by few
 
     context = ContextAPI.get_current_context()
     return None if context is None or context.Name == "default" else str(context.Host)
 
 
-def _tls(address: str) -> object:
+def _tls(address: str) -> "bool | TLSConfig":
     """The SDK's TLS settings from DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as `docker` reads them."""
     verify = os.environ.get("DOCKER_TLS_VERIFY", "") != ""
     folder = os.environ.get("DOCKER_CERT_PATH")
     if not address.startswith(("tcp://", "https://")) or not (verify or folder):
         return False
-    from docker.tls import TLSConfig  # noqa: PLC0415
+    from docker.tls import TLSConfig  # noqa: PLC0415 - needed by few
 
     base = Path(folder or Path.home() / ".docker")
     return TLSConfig(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 REMOVAL_TIME = 30  # seconds in which a container must be gone; what is left then is the watchdog's
+CANCEL_TIME = 0.5  # seconds for the agent to end the program before the container is killed
 _REMOVAL_PAUSE = 0.01
 _ATTACH = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
 _NO_SWAP_WARNINGS = ("swap limit capabilities", "swap accounting")
@@ -37,7 +38,7 @@ class DockerContainer:
         self.id = container_id
         self._client = client
         self._call = call
-        self._spec = spec
+        self._cancelled = False
         self._lane: AgentLane | GeneralLane
         run_id = spec.labels[LABEL_RUN]
         if spec.image.agent:
@@ -56,13 +57,19 @@ class DockerContainer:
         try:
             return await self._lane.execute(job, emit)
         except ChannelEnded:
+            if self._cancelled:
+                return self._lost("cancelled", began, {})
             with suppress(ContainerLost):  # it is removed: what was printed is all that is left
                 if await self._oom_killed():
                     return self._lost("out_of_memory", began, {"memory": 1})
             return self._lost("signaled", began, {})
 
     async def cancel(self) -> None:
+        self._cancelled = True
         await self._lane.cancel()
+        await anyio.sleep(CANCEL_TIME)
+        with suppress(ContainerLost, StartFailed):  # it ended by itself in the meantime
+            await self._call(lambda: self._client.kill(self.id))
 
     def _lost(self, status: Any, began: float, limits_hit: dict[str, int]) -> Exited:  # noqa: ANN401 - a Status
         return Exited(
@@ -99,7 +106,9 @@ class DockerContainer:
                 return dict(await call(lambda: client.stats(container_id, stream=False, one_shot=True)))
             return {}
 
-        return Daemon(start=start, wait=lambda: call(wait.exit_code), stats=stats, oom_killed=oom_killed, kill=kill)
+        return Daemon(
+            start=start, wait=lambda: call(wait.exit_code), stats=stats, oom_killed=oom_killed, kill=kill
+        )
 
 
 class _Wait:
@@ -110,7 +119,7 @@ class _Wait:
     """
 
     def __init__(self, client: "APIClient", container_id: str) -> None:
-        self._client = client
+        self._client: Any = client  # two methods below are the SDK's own, without a public name
         self._id = container_id
         self._response: Any = None
 
@@ -126,7 +135,9 @@ class _Wait:
 
 
 @asynccontextmanager
-async def created(client: "APIClient", call: Caller, spec: ContainerSpec, *, local_swap: bool) -> AsyncIterator[DockerContainer]:
+async def created(
+    client: "APIClient", call: Caller, spec: ContainerSpec, *, local_swap: bool
+) -> AsyncIterator[DockerContainer]:
     """A started container that is gone when the context ends, however it ends."""
     channel: Channel | None = None
     try:
@@ -183,5 +194,5 @@ async def _remove(client: "APIClient", call: Caller, name: str) -> None:
             raise
         return True
 
-    while not await call(remove):
+    while not await call(remove):  # noqa: ASYNC110 - the daemon tells nobody that it has removed it
         await anyio.sleep(_REMOVAL_PAUSE)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 from anyio import to_thread
-from docker import errors as docker_errors
 
-from sandbox_runner.definitions import LABEL_AGENT, agent_digest, image_tag, is_current
+from sandbox_runner.definitions import LABEL_AGENT, image_tag, is_current
 from sandbox_runner.engines import EngineFacts
 from sandbox_runner.engines.docker.calls import Caller, repeatable
 from sandbox_runner.engines.docker.connection import connect, find_address, is_local
@@ -40,7 +39,9 @@ class DockerEngine:
         return Image(id=found["Id"], name=name, agent=LABEL_AGENT in labels)
 
     def create(self, spec: ContainerSpec) -> AbstractAsyncContextManager[DockerContainer]:
-        return created(self._client, self._call, spec, local_swap=not self._local or psutil.swap_memory().total > 0)
+        return created(
+            self._client, self._call, spec, local_swap=not self._local or psutil.swap_memory().total > 0
+        )
 
     async def facts(self) -> EngineFacts:
         info = await self._call(repeatable(self._client.info))

@@ -33,6 +33,7 @@ class _Progress:
     peak_memory: int | None = None
     pids_refused: int = 0
     ended_by: Status | None = None
+    ending: anyio.Event = field(default_factory=anyio.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,13 @@ class GeneralLane:
         """Raises what starting raises."""
         await self._daemon.start()
         self._progress.started = anyio.current_time()
-        emit(Started(self._run_id))
+        await emit(Started(self._run_id))
         exit_code = _EXIT_SIGKILL
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._send_stdin, job)
             tasks.start_soon(self._sample, job)
             tasks.start_soon(self._hold_deadline, job)
+            tasks.start_soon(self._kill_when_ended)
             with anyio.CancelScope() as draining:
                 tasks.start_soon(self._read, job, emit, draining)
                 exit_code = await self._daemon.wait()
@@ -74,12 +76,17 @@ class GeneralLane:
         return await self._exited(exit_code, job)
 
     async def cancel(self) -> None:
-        await self._end("cancelled")
+        self._end("cancelled")
 
-    async def _end(self, status: Status) -> None:
+    def _end(self, status: Status) -> None:
         if self._progress.ended_by is None:
             self._progress.ended_by = status
-            await self._daemon.kill()
+            self._progress.ending.set()
+
+    async def _kill_when_ended(self) -> None:
+        # In a task of its own: the daemon's kill waits for output that `_read` must go on taking.
+        await self._progress.ending.wait()
+        await self._daemon.kill()
 
     async def _read(self, job: Job, emit: Emit, draining: anyio.CancelScope) -> None:
         demux, sizes = Demux(), self._progress.sizes
@@ -92,10 +99,10 @@ class GeneralLane:
                 stream: Stream = "stderr" if name == "stderr" else "stdout"
                 kept = piece[: max(0, job.limits.output - sum(sizes.values()))]
                 if kept:
-                    emit(Output(stream, kept, sizes[stream]))
+                    await emit(Output(stream, kept, sizes[stream]))
                     sizes[stream] += len(kept)
                 if len(kept) < len(piece):
-                    await self._end("output_limit")
+                    self._end("output_limit")
         draining.cancel()
 
     async def _send_stdin(self, job: Job) -> None:
@@ -105,7 +112,7 @@ class GeneralLane:
 
     async def _hold_deadline(self, job: Job) -> None:
         await anyio.sleep(job.limits.wall_time)
-        await self._end("timed_out")
+        self._end("timed_out")
 
     async def _sample(self, job: Job) -> None:
         progress = self._progress
@@ -119,7 +126,7 @@ class GeneralLane:
             peak = max(memory.get("max_usage") or 0, memory.get("usage") or 0, progress.peak_memory or 0)
             progress.peak_memory = peak or None
             if progress.cpu_time is not None and progress.cpu_time > job.limits.cpu_time:
-                await self._end("cpu_limit")
+                self._end("cpu_limit")
 
     async def _exited(self, exit_code: int, job: Job) -> Exited:
         progress = self._progress
