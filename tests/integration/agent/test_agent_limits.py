@@ -16,11 +16,29 @@ while True:
 """
 ORPHANS = """
 import os
-for _ in range(3000):
-    if not os.fork():
-        os.fork()
-        os._exit(0)
+left = 3000
+while left:
+    try: child = os.fork()
+    except BlockingIOError: continue
+    if not child:
+        try: os.fork()
+        finally: os._exit(0)
     os.wait()
+    left -= 1
+"""
+ZOMBIES = """
+import os
+for _ in range(5000):
+    if not os.fork(): os._exit(0)
+"""
+MEMORY_BOMBS = """
+import os
+while True:
+    try:
+        if not os.fork():
+            hoard = []
+            while True: hoard.append(bytearray(1 << 20))
+    except OSError: pass
 """
 
 STUBBORN = {
@@ -29,6 +47,7 @@ STUBBORN = {
     "stopped": ["sh", "-c", "kill -STOP $$"],
     "a daemon that left its session": ["sh", "-c", "(setsid sh -c 'sleep 1000' &); sleep 1000"],
     "a fork bomb": [*PYTHON, FORK_BOMB],
+    "memory bombs": [*PYTHON, MEMORY_BOMBS],
     "stopped by tracing": [*PYTHON, "import ctypes, os; ctypes.CDLL(None).ptrace(0, 0, 0, 0); os.abort()"],
     "flooding": ["sh", "-c", "yes & yes >&2"],
     "flooding PID 1 with SIGCHLD": [*PYTHON, "import os, signal\nwhile True: os.kill(1, signal.SIGCHLD)"],
@@ -102,7 +121,8 @@ def test_a_daemon_does_not_outlive_the_main_program(agent: AgentContainer, daemo
 
 
 def test_what_a_daemon_prints_just_after_the_main_program_is_kept(agent: AgentContainer) -> None:
-    result = agent.run(["sh", "-c", "(setsid sh -c 'sleep 0.05; echo late' &); exit 0"])
+    daemon = "while kill -0 $0 2> /workspace/log; do :; done; echo late"
+    result = agent.run(["sh", "-c", f"(setsid sh -c '{daemon}' $$ &); exit 0"])
     assert result.stdout == b"late\n"
 
 
@@ -116,8 +136,15 @@ def test_orphans_are_reaped_while_the_program_runs(start_agent: StartAgent) -> N
     agent = start_agent(pids_limit=64)
     agent.greet()
     result = agent.run([*PYTHON, ORPHANS])
-    assert result.end.status == 0, result.stderr
-    assert result.end.pids_refused == 0
+    assert (result.end.cause, result.end.status) == (protocol.EXITED, 0), result.stderr
+
+
+def test_thousands_of_zombies_are_reaped_after_their_parent(start_agent: StartAgent) -> None:
+    agent = start_agent(pids_limit=8192)
+    agent.greet()
+    result = agent.run([*PYTHON, ZOMBIES])
+    assert (result.end.cause, result.end.status) == (protocol.EXITED, 0), result.stderr
+    assert agent.run(["true"], job=2).end.cause == protocol.EXITED
 
 
 def test_a_host_that_reads_nothing_delays_neither_the_deadline_nor_costs_memory(
