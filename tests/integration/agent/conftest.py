@@ -18,8 +18,10 @@ def engine() -> Iterator[docker.DockerClient]:
 
 
 @pytest.fixture(scope="session")
-def agent_image(engine: docker.DockerClient) -> str:
-    return build_image(engine)
+def agent_image(engine: docker.DockerClient) -> Iterator[str]:
+    image = build_image(engine)
+    yield image
+    engine.images.remove(image, force=True)
 
 
 @pytest.fixture
