@@ -211,13 +211,15 @@ def bash_pipes_and_limits():
 
 @check
 def coreutils():
-    shell(
-        "mkdir -p d/e && seq 9 > d/e/f && cp -a d c && cp --sparse=always d/e/f g && mv g h && ln -s h i && "
-        "ls -laR --color=always . >/dev/null && tar cf t.tar d && tar xf t.tar -C c && dd if=d/e/f of=x bs=1 2>&1 "
-        "| cat >/dev/null && sync && sync x && truncate -s 9 x && mkfifo p && stat . x >/dev/null && df . >/dev/null && "
-        "du -s . >/dev/null && timeout 9 sha256sum x >/dev/null && find . -name f | xargs -P2 -n1 cat >/dev/null && "
-        "chmod 600 x && touch -d yesterday x && yes | head -c 1000000 | cat >/dev/null && rm -r d c"
+    steps = (
+        "mkdir -p d/e && seq 9 > d/e/f && cp -a d c && cp --sparse=always d/e/f g && mv g h && ln -s h i",
+        "ls -laR --color=always . && stat . && df . && du -s .",
+        "tar cf t.tar d && tar xf t.tar -C c && timeout 9 sha256sum t.tar",
+        "dd if=d/e/f of=x bs=1 status=none && truncate -s 9 x && sync && sync x && chmod 600 x && touch x",
+        "mkfifo p && find . -name f | xargs -P2 -n1 cat && yes | head -c 1000000 | cat && rm -r d c",
     )
+    for step in steps:
+        shell(step)
 
 
 @check
@@ -252,7 +254,8 @@ def git():
         raise Absent
     shell(
         "export HOME=$PWD; git init -q -b main r && cd r && git config user.email a@example.org && "
-        "git config user.name a && seq 999 > f && git add f && git commit -qm one && git gc -q && git clone -q . ../s"
+        "git config user.name a && seq 999 > f && git add f && git commit -qm one && git gc -q && "
+        "git clone -q . ../s"
     )
 
 
@@ -267,7 +270,7 @@ def answer(function):
 
 
 if __name__ == "__main__":
-    os.environ["HOME"] = os.getcwd()
+    os.environ["HOME"] = str(Path.cwd())
     answers = {}
     for name, function in CHECKS.items():
         with tempfile.TemporaryDirectory(dir=".") as folder, contextlib.chdir(folder):
