@@ -10,9 +10,11 @@
     │  ├─ QueueFull
     │  ├─ RateLimited
     │  └─ QuotaExceeded
+    ├─ ConfigError         a setting is wrong; nothing was started
     └─ EngineError         the operator can fix it
        ├─ EngineUnavailable
        ├─ ImageNotFound
+       ├─ BuildFailed
        ├─ StartFailed
        ├─ ControlNotEnforced
        └─ ContainerLost
@@ -66,6 +68,10 @@ class QuotaExceeded(Busy):
     """This principal has used up what it was granted."""
 
 
+class ConfigError(SandboxError):
+    """A setting is wrong; the message names the file, variable or flag, the setting and the remedy."""
+
+
 class EngineError(SandboxError):
     """The container engine could not do its part."""
 
@@ -76,6 +82,14 @@ class EngineUnavailable(EngineError):
 
 class ImageNotFound(EngineError):
     """The image is not on the engine, or is older than this version."""
+
+
+class BuildFailed(EngineError):
+    """An image could not be built. ``lines`` is the end of what the installer printed."""
+
+    def __init__(self, message: str, *, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.lines = lines
 
 
 class StartFailed(EngineError):

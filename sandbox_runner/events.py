@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Stream = Literal["stdout", "stderr"]
-Status = Literal[
-    "exited", "signaled", "timed_out", "out_of_memory", "cpu_limit", "output_limit", "cancelled"
-]
+Status = Literal["exited", "signaled", "timed_out", "out_of_memory", "cpu_limit", "output_limit", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)

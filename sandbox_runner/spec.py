@@ -22,6 +22,20 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """What the runner allots to a run: ids, a user id no other live container has, who owns it.
+
+    ``created`` is Unix time in seconds; ``owner`` tells `reap` whose crash left a container behind.
+    """
+
+    run_id: str
+    instance: str
+    owner: str
+    uid: int
+    created: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedLimits:
     """Every limit of a run, decided."""
 
@@ -50,10 +64,11 @@ class Tmpfs:
 
 @dataclass(frozen=True, slots=True)
 class Rlimit:
-    """A POSIX resource limit by its lower-case name; soft and hard are equal."""
+    """A POSIX resource limit by its lower-case name, in setrlimit(2)'s unit for it."""
 
     name: str
-    value: int
+    soft: int
+    hard: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

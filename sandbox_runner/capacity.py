@@ -1,0 +1,125 @@
+"""How many sandboxes run at once, and who waits.
+
+Waiting is fair: principals take turns, and each one's requests are served in order.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from sandbox_runner.engines import EngineFacts
+from sandbox_runner.errors import QueueFull
+
+SANDBOXES_PER_CORE = 4  # most wait for their own input, for start or for removal
+MEMORY_SHARE = 0.75  # of what is free, for the limits of all sandboxes together
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The most that may run at once: a number of sandboxes, and bytes of memory limits together."""
+
+    sandboxes: int
+    memory: int
+
+
+def room(facts: EngineFacts, *, max_concurrent: int | None) -> Room:
+    """What ``facts`` leave room for. A configured ``max_concurrent`` replaces the count, not the memory."""
+    count = max_concurrent or max(1, facts.cpus * SANDBOXES_PER_CORE)
+    return Room(count, int(facts.memory * MEMORY_SHARE))
+
+
+@dataclass(slots=True)
+class _Waiter:
+    memory: int
+    admitted: anyio.Event
+
+
+class Capacity:
+    """Places for sandboxes. ``measure`` is asked once, when a second one wants to run beside the first."""
+
+    def __init__(self, measure: Callable[[], Awaitable[Room]], *, queue_size: int) -> None:
+        self._measure = measure
+        self._measuring = anyio.Lock()
+        self._room: Room | None = None
+        self._queue_size = queue_size
+        self._running = 0
+        self._memory = 0
+        self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
+
+    @asynccontextmanager
+    async def place(self, principal: str, *, memory: int) -> AsyncIterator[None]:
+        """Holds a place for ``memory`` bytes; waits for it in turn.
+
+        Raises QueueFull where too many wait already.
+        """
+        await self._enter(principal, memory)
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._memory -= memory
+            self._admit_waiting()
+
+    async def _enter(self, principal: str, memory: int) -> None:
+        if self._running == 0 and not self._queues:
+            self._take(memory)
+            return
+        await self._know_room()
+        if not self._queues and self._fits(memory):
+            self._take(memory)
+            return
+        waiting = sum(map(len, self._queues.values()))
+        if waiting >= self._queue_size:
+            raise QueueFull(
+                f"{self._running} sandboxes run and {waiting} requests wait; try again in a moment.",
+                retry_after=1.0 + waiting / max(1, self._running),
+            )
+        await self._wait(principal, _Waiter(memory, anyio.Event()))
+
+    async def _wait(self, principal: str, waiter: _Waiter) -> None:
+        self._queues.setdefault(principal, deque()).append(waiter)
+        try:
+            await waiter.admitted.wait()
+        except BaseException:
+            self._leave(principal, waiter)
+            raise
+
+    def _leave(self, principal: str, waiter: _Waiter) -> None:
+        if waiter.admitted.is_set():  # it got its place and was cancelled before it knew
+            self._running -= 1
+            self._memory -= waiter.memory
+        else:
+            self._queues[principal].remove(waiter)
+            if not self._queues[principal]:
+                del self._queues[principal]
+        self._admit_waiting()
+
+    async def _know_room(self) -> None:
+        async with self._measuring:
+            if self._room is None:
+                self._room = await self._measure()
+
+    def _fits(self, memory: int) -> bool:
+        assert self._room is not None
+        if self._running == 0:
+            return True
+        return self._running < self._room.sandboxes and self._memory + memory <= self._room.memory
+
+    def _take(self, memory: int) -> None:
+        self._running += 1
+        self._memory += memory
+
+    def _admit_waiting(self) -> None:
+        while self._queues:
+            principal, queue = next(iter(self._queues.items()))
+            if not self._fits(queue[0].memory):
+                return
+            waiter = queue.popleft()
+            self._queues.move_to_end(principal)
+            if not queue:
+                del self._queues[principal]
+            self._take(waiter.memory)
+            waiter.admitted.set()

@@ -1,0 +1,67 @@
+"""The seam between deciding and enforcing: what an engine must do, and the choice of one."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from sandbox_runner.events import Event, Exited
+from sandbox_runner.spec import ContainerSpec, Image, Job
+
+Emit = Callable[[Event], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What an engine has to share out: cores, and bytes of memory. ``local``: it is this machine."""
+
+    cpus: int
+    memory: int
+    local: bool
+
+
+class Container(Protocol):
+    """A started container. It belongs to one caller and is removed when its context ends."""
+
+    id: str
+
+    async def execute(self, job: Job, emit: Emit) -> Exited:
+        """Runs ``job``; hands Started and each Output to ``emit`` as they come.
+
+        While ``emit`` waits nothing is read, so that in the end the program waits, too.
+
+        Returns how the program ended, also where the container died under it. The wall time is
+        enforced here even if what runs inside does not.
+        Raises InvalidRequest where the program or a file cannot be put in place, ContainerLost
+        where the engine went away.
+        """
+        ...
+
+    async def cancel(self) -> None:
+        """Ends the running job; `execute` then returns ``cancelled``. Harmless at any time.
+
+        It may go on to wait, in order to force the end: cancel it when `execute` has returned.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """A container engine: all that `runner` knows of one."""
+
+    async def image(self, name: str) -> Image:
+        """The image that ``name`` means now: one of ours by its short name, else as the engine knows it.
+
+        Raises ImageNotFound where it is missing or older than this version.
+        """
+        ...
+
+    def create(self, spec: ContainerSpec) -> AbstractAsyncContextManager[Container]:
+        """A started container. However the context ends, the container is gone after it.
+
+        Raises StartFailed, ControlNotEnforced, EngineUnavailable or ContainerLost.
+        """
+        ...
+
+    async def facts(self) -> EngineFacts:
+        """Raises EngineUnavailable."""
+        ...

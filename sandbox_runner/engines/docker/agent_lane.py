@@ -1,0 +1,239 @@
+"""The fast lane: PID 1 is our agent, and a job is a conversation with it in frames.
+
+What arrives is untrusted: by forging it a program could only misreport itself, and
+`protocol.Splitter` takes nothing else.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator
+
+import anyio
+
+from sandbox_runner.agent import protocol
+from sandbox_runner.engines import Emit
+from sandbox_runner.engines.docker.channel import Channel
+from sandbox_runner.engines.docker.demux import Demux, DemuxError
+from sandbox_runner.errors import EngineError, InvalidRequest, StartFailed
+from sandbox_runner.events import Event, Exited, Output, Started, Status, Stream, Usage
+from sandbox_runner.spec import Job
+
+HELLO_TIMEOUT = 30  # seconds for PID 1 to report: a loaded host may be slow to start it
+DEADLINE_GRACE = 2  # seconds after the wall time at which the host stops waiting for the agent
+_PIECE = 128 * 1024
+_MESSAGES = 4096  # bytes of PID 1's own stderr kept for an error
+_OUTPUTS: dict[int, Stream] = {protocol.STDOUT: "stdout", protocol.STDERR: "stderr"}
+_STATUS: tuple[Status, ...] = ("exited", "signaled", "timed_out", "cpu_limit", "output_limit", "cancelled")
+_SIGKILL = 9
+
+
+class ChannelEnded(Exception):
+    """The stream ended, or stopped making sense, before the job was over."""
+
+
+class AgentLane:
+    """One container's conversation with its agent."""
+
+    def __init__(self, channel: Channel, run_id: str) -> None:
+        self._channel = channel
+        self._run_id = run_id
+        self._frames = self._receive_frames()
+        self._sending = anyio.Lock()
+        self._credit = protocol.STDIN_WINDOW
+        self._credited = anyio.Event()
+        self._job = 0
+        self.messages = b""
+
+    async def greet(self) -> None:
+        """Waits for the agent. Raises StartFailed where it does not come up or speaks another version."""
+        try:
+            with anyio.fail_after(HELLO_TIMEOUT):
+                kind, _, body = await anext(self._frames)
+        except (TimeoutError, ChannelEnded) as error:
+            reason = self.messages.decode(errors="replace").strip()[-300:] or "it said nothing"
+            raise StartFailed(f"The agent in the container did not start: {reason}") from error
+        version, flags = _unpack_hello(kind, body)
+        if version != protocol.VERSION:
+            raise StartFailed("The images are older than this version; run: sandbox-runner setup")
+        if not flags & protocol.UNDUMPABLE:
+            raise StartFailed("The agent could not protect itself from being traced, so nothing was run.")
+
+    async def execute(self, job: Job, emit: Emit) -> Exited:
+        """Raises InvalidRequest, and ChannelEnded where the container died under the program."""
+        self._job += 1
+        self._credit = protocol.STDIN_WINDOW
+        try:
+            with anyio.fail_after(job.limits.wall_time + DEADLINE_GRACE) as deadline:
+                return await self._converse(job, _outside(deadline, emit))
+        except TimeoutError:
+            # The agent holds the deadline; it did not keep it, so the container is ended from outside.
+            return Exited(
+                status="timed_out", reason="sandbox_broken", usage=Usage(wall_time=job.limits.wall_time)
+            )
+
+    async def cancel(self) -> None:
+        await self._send(protocol.CANCEL)
+
+    async def _converse(self, job: Job, emit: Emit) -> Exited:
+        failure: BaseException | None = None
+        exited: Exited | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._send_job, job)
+            try:
+                exited = await self._follow(emit)
+            except (ChannelEnded, EngineError, InvalidRequest) as error:
+                failure = error  # raised outside, so that it does not arrive in an ExceptionGroup
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        assert exited is not None
+        return exited
+
+    async def _send_job(self, job: Job) -> None:
+        for file in job.files:
+            path = file.path.encode()
+            await self._send(protocol.FILE, file.mode.to_bytes(4, "big") + path)
+            for start in range(0, len(file.data), _PIECE):
+                await self._send(protocol.FILE_DATA, file.data[start : start + _PIECE])
+        if job.files:
+            await self._send(protocol.FILE_END)
+        await self._send(protocol.JOB, _job_payload(job))
+        await self._send_stdin(job.stdin)
+
+    async def _send_stdin(self, stdin: bytes | str | AsyncIterable[bytes]) -> None:
+        async for data in pieces(stdin):
+            for start in range(0, len(data), _PIECE):
+                piece = data[start : start + _PIECE]
+                while self._credit < len(piece):
+                    self._credited = anyio.Event()
+                    await self._credited.wait()
+                self._credit -= len(piece)
+                await self._send(protocol.STDIN, piece)
+        await self._send(protocol.STDIN_EOF)
+
+    async def _send(self, kind: int, payload: bytes = b"") -> None:
+        async with self._sending:
+            # Half a frame would garble all that follows it.
+            with anyio.CancelScope(shield=True), anyio.move_on_after(DEADLINE_GRACE):
+                await self._channel.send(protocol.frame(kind, self._job, payload))
+
+    async def _follow(self, emit: Emit) -> Exited:
+        offsets: dict[Stream, int] = {"stdout": 0, "stderr": 0}
+        async for kind, job, body in self._frames:
+            if job != self._job:
+                raise ChannelEnded("a frame of another job")
+            stream = _OUTPUTS.get(kind)
+            if stream is not None:
+                await emit(Output(stream, body, offsets[stream]))
+                offsets[stream] += len(body)
+            elif kind == protocol.CREDIT and len(body) == 4:
+                self._credit += int.from_bytes(body, "big")
+                self._credited.set()
+            elif kind == protocol.STARTED:
+                await emit(Started(self._run_id))
+            elif kind == protocol.EXIT:
+                return _exited(body, offsets)
+            elif kind == protocol.FAILED:
+                raise _failure(body)
+            else:
+                raise ChannelEnded(f"unexpected frame {kind}")
+        raise ChannelEnded("the stream ended")
+
+    async def _receive_frames(self) -> AsyncIterator[tuple[int, int, bytes]]:
+        demux, splitter = Demux(), protocol.Splitter()
+        while data := await self._channel.receive():
+            try:
+                for stream, piece in demux.feed(data):
+                    if stream == "stderr":
+                        self.messages = (self.messages + piece)[-_MESSAGES:]
+                        continue
+                    for frame in splitter.feed(piece):
+                        yield frame
+            except (DemuxError, protocol.ProtocolError) as error:
+                raise ChannelEnded(str(error)) from error
+        raise ChannelEnded("the stream ended")
+
+
+def _outside(deadline: anyio.CancelScope, emit: Emit) -> Emit:
+    """``emit``, the time that it waits for its consumer not counted: the agent cannot report through it."""
+
+    async def emitted(event: Event) -> None:
+        began = anyio.current_time()
+        await emit(event)
+        deadline.deadline += anyio.current_time() - began
+
+    return emitted
+
+
+def _unpack_hello(kind: int, body: bytes) -> tuple[int, int]:
+    if kind != protocol.HELLO or len(body) != protocol.HELLO_BODY.size:
+        return 0, 0
+    version, flags = protocol.HELLO_BODY.unpack(body)
+    return version, flags
+
+
+def _job_payload(job: Job) -> bytes:
+    return protocol.pack_job(
+        argv=[word.encode() for word in job.argv],
+        env=[f"{name}={value}".encode() for name, value in job.env.items()],
+        cwd=job.cwd.encode(),
+        wall_time=job.limits.wall_time,
+        cpu_time=job.limits.cpu_time,
+        output=job.limits.output,
+    )
+
+
+async def pieces(stdin: bytes | str | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Standard input as it comes, whatever it was given as."""
+    if isinstance(stdin, AsyncIterable):
+        async for data in stdin:
+            yield data
+    else:
+        yield stdin.encode() if isinstance(stdin, str) else stdin
+
+
+def _failure(body: bytes) -> Exception:
+    if len(body) < 5:
+        return ChannelEnded("a FAILED frame that is too short")
+    message = body[5:].decode(errors="replace")[:300]
+    if body[0] == protocol.STAGE_PROTOCOL:
+        return ChannelEnded(message)
+    return InvalidRequest(message)
+
+
+def _exited(body: bytes, offsets: dict[Stream, int]) -> Exited:
+    try:
+        end = protocol.Exit.unpack(body)
+    except protocol.ProtocolError as error:
+        raise ChannelEnded(str(error)) from error
+    status = _STATUS[end.cause]
+    if status == "signaled" and end.status == _SIGKILL and end.oom_kills:
+        status = "out_of_memory"
+    return Exited(
+        status=status,
+        exit_code=end.status if status == "exited" else None,
+        signal=end.status if status == "signaled" else None,
+        usage=_usage(end, offsets),
+        limits_hit=_limits_hit(status, end),
+    )
+
+
+def _usage(end: protocol.Exit, offsets: dict[Stream, int]) -> Usage:
+    return Usage(
+        wall_time=end.wall_time,
+        cpu_time=None if end.cpu_time is None else end.cpu_time / 1e9,
+        peak_memory=end.peak_memory,
+        stdout_bytes=offsets["stdout"],
+        stderr_bytes=offsets["stderr"],
+    )
+
+
+def _limits_hit(status: Status, end: protocol.Exit) -> dict[str, int]:
+    counts = {
+        "wall_time": int(status == "timed_out"),
+        "cpu_time": int(status == "cpu_limit"),
+        "output": int(status == "output_limit"),
+        "memory": end.oom_kills,
+        "pids": end.pids_refused,
+        "workspace": end.workspace_full,
+        "tmp": end.tmp_full,
+    }
+    return {name: count for name, count in counts.items() if count}

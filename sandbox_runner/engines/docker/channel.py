@@ -1,0 +1,164 @@
+"""The byte stream of an attached container, whatever carries it.
+
+A Unix or TCP socket is awaited on directly. TLS, ssh and named pipes cannot be (they buffer,
+or are no sockets), so they are read and written in worker threads.
+"""
+
+import socket
+import ssl
+from contextlib import suppress
+from typing import Any, Protocol
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import checkpoint
+
+_CHUNK = 256 * 1024
+_CLOSED = (BrokenPipeError, ConnectionResetError, OSError, ValueError)
+
+
+class Channel(Protocol):
+    """A two-way byte stream. Used by one reader and one writer at a time."""
+
+    async def receive(self) -> bytes:
+        """Some bytes, or none at the end of the stream."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Sends all of ``data``; quietly nothing where the other side is gone, as reading will tell."""
+        ...
+
+    async def end_input(self) -> None:
+        """Half-closes the stream, where what carries it can."""
+        ...
+
+    def close(self) -> None:
+        """Closes both directions; whoever waits on the channel returns."""
+        ...
+
+
+def open_channel(attached: Any, limiter: CapacityLimiter) -> Channel:  # noqa: ANN401 - the SDK has four types for it
+    """The channel over what docker-py's `attach_socket` returned."""
+    response = getattr(attached, "_response", None)
+    process = getattr(attached, "proc", None)
+    if process is not None:
+        return ThreadedChannel(_PipePair(process), response, limiter)
+    carrier = getattr(attached, "_sock", attached)
+    if isinstance(carrier, socket.socket) and not isinstance(carrier, ssl.SSLSocket):
+        return SocketChannel(carrier, response)
+    return ThreadedChannel(carrier, response, limiter)
+
+
+class SocketChannel:
+    """A channel over a plain socket, which the event loop watches."""
+
+    def __init__(self, carrier: socket.socket, response: Any) -> None:  # noqa: ANN401 - see open_channel
+        carrier.setblocking(False)
+        self._socket = carrier
+        self._response = response
+
+    async def receive(self) -> bytes:
+        await checkpoint()  # a flood must not starve whoever would end it
+        while True:
+            try:
+                return self._socket.recv(_CHUNK)
+            except BlockingIOError:
+                with suppress(anyio.ClosedResourceError, anyio.BusyResourceError):
+                    await anyio.wait_readable(self._socket)
+            except _CLOSED:
+                return b""
+
+    async def send(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self._socket)
+            except _CLOSED:
+                return
+
+    async def end_input(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        anyio.notify_closing(self._socket)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        if self._response is not None:
+            self._response.close()
+
+
+class ThreadedChannel:
+    """A channel over anything with blocking ``recv``, ``sendall`` and ``close``."""
+
+    def __init__(self, carrier: Any, response: Any, limiter: CapacityLimiter) -> None:  # noqa: ANN401
+        if hasattr(carrier, "settimeout"):
+            carrier.settimeout(None)
+        self._carrier = carrier
+        self._response = response
+        self._limiter = limiter
+
+    async def receive(self) -> bytes:
+        return await to_thread.run_sync(self._receive, abandon_on_cancel=True, limiter=self._limiter)
+
+    async def send(self, data: bytes) -> None:
+        with suppress(*_CLOSED):
+            await to_thread.run_sync(
+                self._carrier.sendall, data, abandon_on_cancel=True, limiter=self._limiter
+            )
+
+    async def end_input(self) -> None:
+        with suppress(*_CLOSED, AttributeError):
+            await to_thread.run_sync(self._half_close, limiter=self._limiter)
+
+    def close(self) -> None:
+        # shutdown first: a thread blocked in recv does not notice a close.
+        with suppress(*_CLOSED, AttributeError):
+            self._carrier.shutdown(socket.SHUT_RDWR)
+        with suppress(*_CLOSED):
+            self._carrier.close()
+        if self._response is not None:
+            self._response.close()
+
+    def _receive(self) -> bytes:
+        try:
+            return bytes(self._carrier.recv(_CHUNK))
+        except _CLOSED:
+            return b""
+
+    def _half_close(self) -> None:
+        # Below TLS: a full TLS shutdown would end both directions.
+        if isinstance(self._carrier, ssl.SSLSocket):
+            socket.socket.shutdown(self._carrier, socket.SHUT_WR)
+        else:
+            self._carrier.shutdown(socket.SHUT_WR)
+
+
+class _PipePair:
+    """The pipes of the ssh process that carries the stream; docker-py's own recv waits for a full buffer."""
+
+    def __init__(self, process: Any) -> None:  # noqa: ANN401 - subprocess.Popen of the SDK
+        self._process = process
+
+    def recv(self, size: int) -> bytes:
+        return bytes(self._process.stdout.read1(size))
+
+    def sendall(self, data: bytes) -> None:
+        self._process.stdin.write(data)
+        self._process.stdin.flush()
+
+    def shutdown(self, how: int) -> None:
+        if how == socket.SHUT_WR:
+            self._process.stdin.close()
+        else:
+            self._process.terminate()
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                pipe.close()

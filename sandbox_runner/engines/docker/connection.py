@@ -1,0 +1,133 @@
+"""Finding a Docker-compatible daemon and connecting to it.
+
+In order: the configured address, ``DOCKER_HOST``, the current docker context, then the
+sockets that Docker, Docker Desktop, rootless Docker and Podman use.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox_runner.errors import EngineUnavailable
+
+if TYPE_CHECKING:
+    from docker import APIClient
+    from docker.tls import TLSConfig
+
+MINIMUM_API = (1, 41)
+CALL_TIMEOUT = 60  # seconds for one answer of the daemon
+_POOL = 64  # kept connections: one per container that is being created or removed at once
+_SETUP = "Start it, or run: sandbox-runner setup"
+
+
+def find_address(docker_host: str | None) -> str:
+    """The daemon's address: unix://, npipe://, tcp://, http(s):// or ssh://.
+
+    Raises EngineUnavailable where none is configured and no socket is found.
+    """
+    configured = docker_host or os.environ.get("DOCKER_HOST")
+    if configured:
+        return configured
+    context = _context_address()
+    if context:
+        return context
+    if sys.platform == "win32":
+        return "npipe:////./pipe/docker_engine"
+    for path in _sockets():
+        if path.is_socket():
+            return f"unix://{path}"
+    raise EngineUnavailable(f"No Docker engine was found on this machine. {_SETUP}")
+
+
+def is_local(address: str) -> bool:
+    """Whether the daemon behind ``address`` runs on this machine's kernel.
+
+    A socket on macOS or Windows leads to a virtual machine.
+    """
+    return address.startswith("unix://") and sys.platform == "linux"
+
+
+def connect(docker_host: str | None) -> "APIClient":
+    """A client of the daemon, at the newest API both sides speak.
+
+    Raises EngineUnavailable where none answers, or it speaks no API of 1.41 or newer.
+    """
+    from docker import APIClient  # noqa: PLC0415 - 70 ms that --help need not wait for
+    from docker.errors import DockerException, TLSParameterError  # noqa: PLC0415 - as above
+    from requests.exceptions import RequestException  # noqa: PLC0415 - as above
+
+    address = find_address(docker_host)
+    try:
+        client = APIClient(
+            base_url=address,
+            version="auto",
+            timeout=CALL_TIMEOUT,
+            tls=_tls(address),
+            num_pools=4,
+            max_pool_size=_POOL,
+            use_ssh_client=address.startswith("ssh://"),
+        )
+    except (DockerException, TLSParameterError, RequestException, OSError, ImportError) as error:
+        raise EngineUnavailable(unavailable(address, error)) from error
+    version = tuple(map(int, client.api_version.split(".")))
+    if version < MINIMUM_API:
+        client.close()
+        raise EngineUnavailable(
+            f"The engine at {address} speaks API {client.api_version}; "
+            "1.41 (Docker 20.10) or newer is needed."
+        )
+    return client
+
+
+def unavailable(address: str, error: BaseException) -> str:
+    """One sentence on why nothing answers at ``address``, and what to do."""
+    text = str(error)
+    if "paramiko" in text:
+        return f"{address} needs the ssh extra: pip install 'sandbox-runner[ssh]'."
+    if "Permission denied" in text or "EACCES" in text:
+        return (
+            f"The Docker engine at {address} refuses this user. Add the user to the group 'docker' "
+            "(which is like root on this machine), use rootless Docker, or run as root."
+        )
+    return f"No Docker engine answers at {address}. {_SETUP}"
+
+
+def _sockets() -> list[Path]:
+    home = Path.home()
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent"))
+    return [
+        Path("/var/run/docker.sock"),
+        home / ".docker/run/docker.sock",
+        home / ".docker/desktop/docker.sock",
+        runtime / "docker.sock",
+        runtime / "podman/podman.sock",
+        Path("/run/podman/podman.sock"),
+    ]
+
+
+def _context_address() -> str | None:
+    # The SDK reads contexts, but importing that part costs time; most machines have none.
+    folder = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
+    if not (folder / "contexts").is_dir():
+        return None
+    from docker.context import ContextAPI  # noqa: PLC0415 - needed by few
+
+    context = ContextAPI.get_current_context()
+    return None if context is None or context.Name == "default" else str(context.Host)
+
+
+def _tls(address: str) -> "bool | TLSConfig":
+    """The SDK's TLS settings from DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as `docker` reads them."""
+    verify = os.environ.get("DOCKER_TLS_VERIFY", "") != ""
+    folder = os.environ.get("DOCKER_CERT_PATH")
+    if not address.startswith(("tcp://", "https://")) or not (verify or folder):
+        return False
+    from docker.tls import TLSConfig  # noqa: PLC0415 - needed by few
+
+    base = Path(folder or Path.home() / ".docker")
+    return TLSConfig(
+        client_cert=(str(base / "cert.pem"), str(base / "key.pem")),
+        ca_cert=str(base / "ca.pem"),
+        verify=verify,
+    )

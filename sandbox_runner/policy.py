@@ -1,0 +1,300 @@
+"""Decides: what a caller asked for, against what the operator allows, becomes a container.
+
+Everything here is pure. `check` refuses what can be refused without an engine; `admit`
+does the same and then writes the `ContainerSpec` and the `Job`, and nothing else does.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from sandbox_runner import hardening
+from sandbox_runner.errors import InvalidRequest, LimitExceeded, NotPermitted
+from sandbox_runner.files import check_files
+from sandbox_runner.languages import Language
+from sandbox_runner.request import InputFile, Principal, RunRequest, parse_size
+from sandbox_runner.spec import (
+    WORKSPACE,
+    Admission,
+    ContainerSpec,
+    Image,
+    Job,
+    Placement,
+    ResolvedLimits,
+    Rlimit,
+    Tmpfs,
+)
+
+_SIZES = ("memory", "workspace", "tmp", "capture", "output")
+_NUMBERS = ("wall_time", "cpus", "pids")
+_CPU_GRACE = 1.0  # seconds over wall_time x cpus, so that the wall clock speaks first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceilings:
+    """The most that a request may ask for; units as in `request.Limits`, sizes in bytes."""
+
+    wall_time: float
+    cpu_time: float
+    memory: int
+    cpus: float
+    pids: int
+    workspace: int
+    tmp: int
+    capture: int
+    output: int
+    code: int
+    files: int
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The operator's defaults, ceilings and grants.
+
+    ``cpu_time`` None means wall_time x cpus + 1 s. ``images`` are shell patterns for the
+    image names a request may name itself; ``profiles`` the seccomp profiles it may pick.
+    """
+
+    wall_time: float
+    cpu_time: float | None
+    memory: int
+    cpus: float
+    pids: int
+    workspace: int
+    tmp: int
+    capture: int
+    output: int
+    ceilings: Ceilings
+    profile: str
+    profiles: tuple[str, ...]
+    images: tuple[str, ...]
+    oci_runtime: str | None
+    cgroup_parent: str | None
+
+
+def image_name(request: RunRequest, language: Language | None) -> str:
+    """The image that a request wants: its own, its language's, or the shell image for a command."""
+    return request.image or (language.image if language else hardening.COMMAND_IMAGE)
+
+
+def check(policy: Policy, request: RunRequest, *, language: Language | None) -> ResolvedLimits:
+    """The limits of an acceptable request.
+
+    Raises InvalidRequest, LimitExceeded or NotPermitted, each naming what to change.
+    """
+    _check_program(policy, request)
+    _check_words(request)
+    check_files(request.files, count=policy.ceilings.files, size=policy.ceilings.file_bytes)
+    if request.image is not None and not any(fnmatchcase(request.image, p) for p in policy.images):
+        raise NotPermitted(f"Image {request.image!r} is not allowed here; allowed: {_words(policy.images)}.")
+    profile = request.profile or policy.profile
+    if profile not in policy.profiles:
+        raise NotPermitted(f"Profile {profile!r} is not allowed here; allowed: {_words(policy.profiles)}.")
+    return _resolve_limits(policy, request)
+
+
+def admit(
+    policy: Policy,
+    request: RunRequest,
+    principal: Principal,
+    *,
+    language: Language | None,
+    image: Image,
+    placement: Placement,
+) -> Admission:
+    """The container and the job for a request.
+
+    Raises what `check` raises, and InvalidRequest where an image without our agent cannot
+    do what is asked.
+    """
+    limits = check(policy, request, language=language)
+    job = _job(request, language, image, limits)
+    return Admission(_spec(policy, request, principal, image, placement, job), job)
+
+
+def _check_program(policy: Policy, request: RunRequest) -> None:
+    if (request.code is None) == (request.command is None):
+        raise InvalidRequest("Give either code or a command, and not both.")
+    if request.code is None:
+        if not request.command or not request.command[0]:
+            raise InvalidRequest("The command is empty; give a program to run.")
+        return
+    if request.language is None:
+        raise InvalidRequest("Code needs a language; name one, such as python.")
+    if not request.code.strip():
+        raise InvalidRequest("The code is empty; give a program to run.")
+    size = len(request.code.encode(errors="surrogatepass"))
+    if size > policy.ceilings.code:
+        raise LimitExceeded(
+            f"The code has {size} bytes; the ceiling max_code is {policy.ceilings.code}. Send it as a file."
+        )
+
+
+def _check_words(request: RunRequest) -> None:
+    words = [*(request.command or ()), *request.args]
+    if any("\0" in word for word in (request.code or "", *words)):
+        raise InvalidRequest("Code and arguments cannot contain NUL characters.")
+    if len(words) > hardening.MAX_ARGS or sum(map(len, words)) > hardening.MAX_ARG_BYTES:
+        raise InvalidRequest(
+            f"More than {hardening.MAX_ARGS} arguments or {hardening.MAX_ARG_BYTES} bytes of them; "
+            "send them as a file or on stdin."
+        )
+    _check_env(request.env)
+    _encodable("code, arguments and environment", request.code or "", *words, *request.env.values())
+
+
+def _check_env(env: Mapping[str, str]) -> None:
+    for name, value in env.items():
+        if not hardening.ENV_NAME.fullmatch(name):
+            raise InvalidRequest(f"{name!r} is not a variable's name; use letters, digits and underscores.")
+        if "\0" in value:
+            raise InvalidRequest(f"The value of {name} cannot contain NUL characters.")
+    size = sum(len(name) + len(value) + 2 for name, value in env.items())
+    if len(env) > hardening.MAX_ENV or size > hardening.MAX_ENV_BYTES:
+        raise InvalidRequest(
+            f"More than {hardening.MAX_ENV} variables or {hardening.MAX_ENV_BYTES} bytes of them; "
+            "send them as a file."
+        )
+
+
+def _encodable(what: str, *texts: str) -> None:
+    try:
+        for text in texts:
+            text.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"The {what} must be text that UTF-8 can encode.") from None
+
+
+def _resolve_limits(policy: Policy, request: RunRequest) -> ResolvedLimits:
+    asked = request.limits
+    values = {name: getattr(asked, name) or getattr(policy, name) for name in _NUMBERS}
+    for name in _SIZES:
+        given = getattr(asked, name)
+        values[name] = getattr(policy, name) if given is None else parse_size(given, name=name)
+    values["cpu_time"] = (
+        asked.cpu_time or policy.cpu_time or values["wall_time"] * values["cpus"] + _CPU_GRACE
+    )
+    for name in (*_NUMBERS, *_SIZES):
+        _check_ceiling(name, values[name], getattr(policy.ceilings, name))
+    if asked.cpu_time is not None:
+        _check_ceiling("cpu_time", asked.cpu_time, policy.ceilings.cpu_time)
+    if values["memory"] < hardening.MIN_MEMORY:
+        raise InvalidRequest(f"memory must be at least {hardening.MIN_MEMORY} bytes; ask for 16m or more.")
+    if values["pids"] < hardening.MIN_PIDS:
+        raise InvalidRequest(f"pids must be at least {hardening.MIN_PIDS}.")
+    return ResolvedLimits(**values)
+
+
+def _check_ceiling(name: str, value: float, ceiling: float) -> None:
+    if value > ceiling:
+        raise LimitExceeded(
+            f"{name} of {value:g} is above the ceiling max_{name} of {ceiling:g}; ask for less."
+        )
+
+
+def _job(request: RunRequest, language: Language | None, image: Image, limits: ResolvedLimits) -> Job:
+    argv, files = _program(request, language, image)
+    env = {**hardening.BASE_ENV, **(language.env if language else {}), **request.env}
+    stdin = request.stdin.encode() if isinstance(request.stdin, str) else request.stdin
+    return Job(argv=argv, env=env, cwd=WORKSPACE, files=files, stdin=stdin, limits=limits)
+
+
+def _program(
+    request: RunRequest, language: Language | None, image: Image
+) -> tuple[tuple[str, ...], tuple[InputFile, ...]]:
+    if not image.agent and request.files:
+        raise InvalidRequest(
+            f"Image {image.name!r} has no sandbox_runner agent, so it cannot take files; "
+            "use one of our images, or send the data on stdin."
+        )
+    if request.command is not None:
+        return (*request.command, *request.args), tuple(request.files)
+    assert language is not None
+    assert request.code is not None
+    if not image.agent:
+        return (*_inline(language, request.code), *request.args), ()
+    code = InputFile(language.file, request.code.encode())
+    return (*language.run, *request.args), (*request.files, code)
+
+
+def _inline(language: Language, code: str) -> tuple[str, ...]:
+    if not language.inline:
+        raise InvalidRequest(
+            f"{language.name} cannot run in an image without the sandbox_runner agent; leave the image out."
+        )
+    if len(code.encode()) > hardening.MAX_INLINE:
+        raise InvalidRequest(
+            f"In an image without the agent code is limited to {hardening.MAX_INLINE} bytes."
+        )
+    return tuple(word.replace("{code}", code) for word in language.inline)
+
+
+def _spec(
+    policy: Policy,
+    request: RunRequest,
+    principal: Principal,
+    image: Image,
+    placement: Placement,
+    job: Job,
+) -> ContainerSpec:
+    limits = job.limits
+    return ContainerSpec(
+        name=f"sandbox-runner-{placement.run_id}",
+        image=image,
+        argv=hardening.AGENT_ARGV if image.agent else job.argv,
+        env=hardening.BASE_ENV if image.agent else job.env,
+        uid=placement.uid,
+        gid=placement.uid,
+        cwd=WORKSPACE,
+        hostname=hardening.HOSTNAME,
+        limits=limits,
+        tmpfs=_tmpfs(limits, placement.uid),
+        shm_size=hardening.SHM_SIZE,
+        rlimits=_rlimits(limits),
+        seccomp=request.profile or policy.profile,
+        capabilities=(),
+        no_new_privileges=True,
+        read_only_root=True,
+        network="none",
+        masked_paths=hardening.MASKED_PATHS,
+        readonly_paths=hardening.READONLY_PATHS,
+        oom_score_adj=hardening.OOM_SCORE_ADJ,
+        labels=_labels(request, principal, placement, limits),
+        oci_runtime=policy.oci_runtime,
+        cgroup_parent=policy.cgroup_parent,
+    )
+
+
+def _tmpfs(limits: ResolvedLimits, uid: int) -> tuple[Tmpfs, ...]:
+    return (
+        Tmpfs(path=WORKSPACE, size=limits.workspace, inodes=16384, mode=0o700, exec=True, uid=uid),
+        Tmpfs(path="/tmp", size=limits.tmp, inodes=4096, mode=0o1777, exec=False),  # noqa: S108 - the container's
+    )
+
+
+def _rlimits(limits: ResolvedLimits) -> tuple[Rlimit, ...]:
+    cpu = math.ceil(limits.cpu_time) + hardening.RLIMIT_CPU_GRACE
+    fsize = max(limits.workspace, limits.tmp) + hardening.RLIMIT_FSIZE_GRACE
+    return (*hardening.RLIMITS, Rlimit("cpu", cpu, cpu), Rlimit("fsize", fsize, fsize))
+
+
+def _labels(
+    request: RunRequest, principal: Principal, placement: Placement, limits: ResolvedLimits
+) -> dict[str, str]:
+    deadline = placement.created + math.ceil(limits.wall_time) + hardening.LEASE_GRACE
+    return {
+        hardening.LABEL_MANAGED: "1",
+        hardening.LABEL_INSTANCE: placement.instance,
+        hardening.LABEL_OWNER: placement.owner,
+        hardening.LABEL_RUN: placement.run_id,
+        hardening.LABEL_PRINCIPAL: principal.id,
+        hardening.LABEL_LANGUAGE: request.language or "",
+        hardening.LABEL_CREATED: str(placement.created),
+        hardening.LABEL_DEADLINE: str(deadline),
+    }
+
+
+def _words(patterns: tuple[str, ...]) -> str:
+    return ", ".join(patterns) or "none"

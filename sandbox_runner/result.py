@@ -1,0 +1,88 @@
+"""How a run ended, and what it left."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sandbox_runner.events import Exited, Output, Status, Stream, Usage
+from sandbox_runner.output import Capture, Captured
+
+STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """The outcome of a run that took place; a program that failed is one too.
+
+    ``status`` says how it ended. With ``exited`` there is an ``exit_code``, with ``signaled``
+    a ``signal``; the other statuses have neither. ``limits_hit`` names each limit that was
+    met, with its count, also where the program went on and exited. ``usage`` is in seconds
+    and bytes.
+    """
+
+    run_id: str
+    status: Status
+    exit_code: int | None
+    signal: int | None
+    reason: str
+    captured: Mapping[Stream, Captured]
+    usage: Usage
+    limits_hit: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def stdout(self) -> str:
+        """Standard output as text; a line in it counts the bytes that were cut."""
+        return self.captured["stdout"].text
+
+    @property
+    def stderr(self) -> str:
+        """Standard error as text; a line in it counts the bytes that were cut."""
+        return self.captured["stderr"].text
+
+    @property
+    def truncated(self) -> dict[Stream, int]:
+        """Bytes cut from each stream that lost some."""
+        return {stream: kept.cut for stream, kept in self.captured.items() if kept.cut}
+
+    @property
+    def ok(self) -> bool:
+        """The program exited with 0."""
+        return self.status == "exited" and self.exit_code == 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result in JSON's types."""
+        return {
+            "run_id": self.run_id,
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "signal": self.signal,
+            "reason": self.reason,
+            "stdout": self.stdout,
+            "stderr": self.stderr,
+            "truncated": dict(self.truncated),
+            "limits_hit": dict(self.limits_hit),
+            "usage": asdict(self.usage),
+        }
+
+
+class Collector:
+    """Gathers a run's output for its result, in bounded memory."""
+
+    def __init__(self, run_id: str, *, capture: int) -> None:
+        self._run_id = run_id
+        self._captures: dict[Stream, Capture] = {stream: Capture(capture) for stream in STREAMS}
+
+    def add(self, output: Output) -> None:
+        self._captures[output.stream].add(output.data)
+
+    def result(self, exited: Exited) -> RunResult:
+        return RunResult(
+            run_id=self._run_id,
+            status=exited.status,
+            exit_code=exited.exit_code,
+            signal=exited.signal,
+            reason=exited.reason,
+            captured={stream: capture.captured() for stream, capture in self._captures.items()},
+            usage=exited.usage,
+            limits_hit=exited.limits_hit,
+        )
