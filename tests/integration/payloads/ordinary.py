@@ -7,6 +7,7 @@ image lacks the program, or what went wrong. Works in the current directory.
 import asyncio
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import mmap
@@ -17,6 +18,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -196,9 +198,27 @@ def threads_that_choose_their_processor():
 
 
 @check
+def ipc_notices_and_attributes():
+    libc = ctypes.CDLL(None)
+    semaphore = libc.semget(0, 1, 0o600)
+    assert semaphore >= 0
+    raise_it = struct.pack("Hhh", 0, 1, 0)
+    assert libc.semop(semaphore, raise_it, 1) == 0
+    assert libc.semctl(semaphore, 0, 0) == 0
+    assert libc.inotify_init1(0) >= 0
+    Path("file").touch()
+    assert os.listxattr("file") is not None
+    try:
+        os.getxattr("file", "user.none")
+    except OSError as error:
+        assert error.errno in (errno.ENODATA, errno.EOPNOTSUPP)
+
+
+@check
 def bash_job_control():
     assert shell("set -m; sleep 60 & kill %1; wait %1; echo $?") == "143\n"
-    assert shell("set -m; (exit 4) & fg >/dev/null; echo $?") == "4\n"
+    assert shell("set -m; sleep 60 & jobs | wc -l; kill -STOP %1; kill -CONT %1; kill %1") == "1\n"
+    assert shell("set -m; (exit 4) & wait %1; echo $?") == "4\n"
 
 
 @check
