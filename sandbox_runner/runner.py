@@ -39,11 +39,11 @@ _HOLD_GRACE = 10  # seconds after which the watchdog ends an agentless container
 class RunStream:
     """A run in progress: iterate over its events, cancel it, or wait for its result."""
 
-    def __init__(self, run_id: str, collector: Collector) -> None:
+    def __init__(self, run_id: str, collector: Collector, pending: Pending) -> None:
         self.run_id = run_id
         self._collector = collector
         self._waiting: list[Event] = []
-        self._pending = Pending(_PENDING)
+        self._pending = pending
         self._news = anyio.Event()
         self._over = anyio.Event()
         self._exited: Exited | None = None
@@ -159,10 +159,12 @@ class Runner:
 
     @asynccontextmanager
     async def stream(
-        self, request: RunRequest, principal: Principal = LOCAL_USER
+        self, request: RunRequest, principal: Principal = LOCAL_USER, *, pending: int = _PENDING
     ) -> AsyncIterator[RunStream]:
         """Runs ``request``, its events readable as they happen. Leaving the context removes the container.
 
+        ``pending`` is the bytes of output that wait for a slow consumer; what the limit
+        ``output`` allows is enough to miss nothing.
         Raises what `run` raises.
         """
         language = find_language(request.language) if request.language else None
@@ -173,7 +175,7 @@ class Runner:
             self._hold_deadline(stack, admission)
             container = await stack.enter_async_context(self._engine.create(admission.spec))
             run_id = admission.spec.name.rpartition("-")[2]
-            run = RunStream(run_id, Collector(run_id, capture=limits.capture))
+            run = RunStream(run_id, Collector(run_id, capture=limits.capture), Pending(pending))
             with _plain_errors():
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(run._drive, container, admission.job)

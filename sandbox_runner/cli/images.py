@@ -18,6 +18,7 @@ sandbox-runner images --size"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `images`."""
     parser.add_argument(
         "--size", action="store_true", help="show their sizes; what images share is counted in each"
     )
@@ -33,7 +34,7 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _inspect(client: "APIClient", tag: str) -> Mapping[str, Any] | None:
+def _inspect(client: "Any", tag: str | None) -> Mapping[str, Any] | None:
     from docker.errors import ImageNotFound  # noqa: PLC0415 - loads the SDK
 
     try:

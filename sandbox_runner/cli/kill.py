@@ -18,6 +18,7 @@ sandbox-runner kill --all"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `kill`."""
     parser.add_argument(
         "run_ids", metavar="RUN", nargs="*", help="a run's id, as 'sandbox-runner ps' shows it"
     )
@@ -50,6 +51,6 @@ def _choose(runs: Sequence["LiveRun"], run_ids: Sequence[str]) -> list["LiveRun"
     unknown = set(run_ids) - {run.run_id for run in runs}
     if unknown:
         raise InvalidRequest(
-            f"no live run has the id {', '.join(sorted(unknown))}; 'sandbox-runner ps' lists them. None was ended."
+            f"no live run has the id {', '.join(sorted(unknown))}, so none was ended; 'sandbox-runner ps' lists them."
         )
     return [run for run in runs if run.run_id in run_ids]

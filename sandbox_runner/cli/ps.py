@@ -20,6 +20,7 @@ _ALIVE = {True: "", False: ", gone: 'sandbox-runner reap' removes the run", None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `ps`."""
     add_settings(parser)
 
 

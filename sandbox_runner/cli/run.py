@@ -35,6 +35,7 @@ exit status:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `run`."""
     parser.epilog = (parser.epilog or "") + _EXIT_STATUS
     parser.usage = "%(prog)s [OPTION]… (-c CODE [ARG]… | FILE [ARG]… | -- CMD [ARG]…)"
     parser.add_argument("-c", dest="code", metavar="CODE", help="the program's text")
@@ -104,7 +105,7 @@ async def _run(
     output = _Output(quiet=arguments.quiet, silent=arguments.json)
     with ending_signals() as ending:
         try:
-            result = await _stream(request, config, output, ending)
+            result = await _stream(request, limits, config, output, ending)
         except asyncio.CancelledError:
             if ending.signal is None:
                 raise
@@ -120,10 +121,13 @@ async def _run(
     return exit_status(result)
 
 
-async def _stream(request: RunRequest, config: Config, output: "_Output", ending: Ending) -> RunResult:
+async def _stream(
+    request: RunRequest, limits: ResolvedLimits, config: Config, output: "_Output", ending: Ending
+) -> RunResult:
     from sandbox_runner.runner import Runner  # noqa: PLC0415 - the engine's SDK loads with it
 
-    async with Runner.open(config) as runner, runner.stream(request) as stream:
+    # A pipe loses nothing because its reader is slow: all that the program may write can wait.
+    async with Runner.open(config) as runner, runner.stream(request, pending=limits.output) as stream:
         ending.cancel_run = stream.cancel
         async for event in stream:
             await output.take(event)
