@@ -14,6 +14,7 @@
     └─ EngineError         the operator can fix it
        ├─ EngineUnavailable
        ├─ ImageNotFound
+       ├─ BuildFailed
        ├─ StartFailed
        ├─ ControlNotEnforced
        └─ ContainerLost
@@ -81,6 +82,14 @@ class EngineUnavailable(EngineError):
 
 class ImageNotFound(EngineError):
     """The image is not on the engine, or is older than this version."""
+
+
+class BuildFailed(EngineError):
+    """An image could not be built. ``lines`` is the end of what the installer printed."""
+
+    def __init__(self, message: str, *, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.lines = lines
 
 
 class StartFailed(EngineError):

@@ -45,3 +45,13 @@ def sandbox_runner():
         return subprocess.run(command, check=False, **options)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def built_image(docker_client) -> str:
+    """The id of the shell image, as `sandbox-runner setup` built it."""
+    from sandbox_runner.definitions import image_tag, is_current
+
+    image = docker_client.inspect_image(image_tag("shell"))
+    assert is_current(image["Config"]["Labels"]), "images are older than this version: sandbox-runner setup"
+    return image["Id"]

@@ -22,6 +22,8 @@ from sandbox_runner.spec import Image, Placement
 GOLDEN = Path(__file__).with_name("golden") / "container.json"
 PLACEMENT = Placement(run_id="0123456789abcdef", instance="i", owner="o", uid=23456, created=1_700_000_000)
 
+_EMPTY = ("", 0, None, False, [], {}, [0, 0])
+
 # A different value for each field of the body, by path.
 CHANGES = {
     "Image": None,  # set by the test: any other image
@@ -95,7 +97,7 @@ CHANGES = {
         {"PathOnHost": "/dev/null", "PathInContainer": "/dev/n", "CgroupPermissions": "rwm"}
     ],
     "HostConfig.DeviceCgroupRules": ["c 1:1 rwm"],
-    "HostConfig.DeviceRequests": None,  # set by the test: refused at start only
+    "HostConfig.DeviceRequests": [{"Driver": "", "Count": -1, "Capabilities": [["gpu"]]}],
     "HostConfig.DnsOptions": ["ndots:1"],
     "HostConfig.DnsSearch": ["example"],
     "HostConfig.ExtraHosts": ["a:192.0.2.1"],
@@ -116,22 +118,31 @@ def body(built_image) -> dict:
 def inspected(client, body: dict) -> dict:
     """What the engine reports of a container made from ``body``; it is never started."""
     name = f"golden-{secrets.token_hex(4)}"
-    client.create_container_from_config(body, name=name)
+    warnings = client.create_container_from_config(body, name=name)["Warnings"]
     try:
-        return settings(client.inspect_container(name))
+        # A setting that this kernel cannot apply is dropped with a warning: `Engine.create` refuses then.
+        return settings(client.inspect_container(name), body) | {"Warnings": warnings or []}
     finally:
         client.remove_container(name, force=True, v=True)
 
 
-def settings(report: dict) -> dict:
-    """The settings in an inspection, without what differs between machines and images."""
-    config = {k: v for k, v in report["Config"].items() if k != "Image"}
-    host = dict(report["HostConfig"])
+def settings(report: dict, body: dict) -> dict:
+    """The settings in an inspection: those of ``body``, and any other that is not empty.
+
+    Left out are the image's id and labels, which differ between builds.
+    """
     profile = f"seccomp={load_profile('default')}"
+    host = report["HostConfig"]
     host["SecurityOpt"] = [
         "seccomp=<default.json>" if option == profile else option for option in host["SecurityOpt"] or ()
     ]
-    return {"Config": config, "HostConfig": host}
+    config = {name: value for name, value in report["Config"].items() if name != "Image"}
+    config["Labels"] = {k: v for k, v in config["Labels"].items() if k in body["Labels"] or k == "a"}
+    return {"Config": _told(config, body), "HostConfig": _told(host, body["HostConfig"])}
+
+
+def _told(report: dict, asked: dict) -> dict:
+    return {name: value for name, value in report.items() if name in asked or value not in _EMPTY}
 
 
 def changed(body: dict, path: str, value) -> dict:

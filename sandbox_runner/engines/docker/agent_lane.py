@@ -4,7 +4,6 @@ What arrives is untrusted: by forging it a program could only misreport itself, 
 `protocol.Splitter` takes nothing else.
 """
 
-import math
 from collections.abc import AsyncIterable, AsyncIterator
 
 import anyio
@@ -207,11 +206,10 @@ def _exited(body: bytes, offsets: dict[Stream, int]) -> Exited:
 
 
 def _usage(end: protocol.Exit, offsets: dict[Stream, int]) -> Usage:
-    wall = end.wall_time if math.isfinite(end.wall_time) else 0.0
     return Usage(
-        wall_time=wall,
-        cpu_time=None if end.cpu_time == protocol.UNKNOWN else end.cpu_time / 1e9,
-        peak_memory=None if end.peak_memory == protocol.UNKNOWN else end.peak_memory,
+        wall_time=end.wall_time,
+        cpu_time=None if end.cpu_time is None else end.cpu_time / 1e9,
+        peak_memory=end.peak_memory,
         stdout_bytes=offsets["stdout"],
         stderr_bytes=offsets["stderr"],
     )

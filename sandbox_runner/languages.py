@@ -1,0 +1,183 @@
+"""The languages a program can be written in: one `language.toml` in each image's folder.
+
+    [[language]]
+    name = "python"                              what callers say
+    aliases = ["py"]                             what else they may say; any case
+    extensions = ["py"]                          of files in it, without the dot
+    version = ["python3", "--version"]           a command that prints the version
+    file = "main.py"                             the code's name in the workspace
+    run = ["python3", "main.py"]                 the command that runs it there
+    inline = ["python3", "-c", "{code}"]         the same in an image without our agent
+    packages = ["numpy"]                         what is installed, for people to read
+    env = { PYTHONUNBUFFERED = "1" }             environment of each run
+    selftest = { code = "…", stdout = "…" }      a program and what it must print
+
+`aliases`, `extensions`, `inline`, `packages` and `env` may be left out. The image is the
+folder's own. A folder may define several languages.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from pathlib import Path, PurePath
+from typing import Any
+
+from sandbox_runner.assets import asset_folder
+from sandbox_runner.errors import SandboxError, UnknownLanguage
+
+CODE = "{code}"
+
+_NAME = re.compile(r"[a-z][a-z0-9+#_-]*")
+_EXTENSION = re.compile(r"[a-z0-9]+")
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Selftest:
+    """A program and exactly what it must print."""
+
+    code: str
+    stdout: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Language:
+    """One language, as its `language.toml` defines it; see this module's docstring.
+
+    ``image`` is the name of the image's folder. ``inline`` is None where a program in this
+    language can only be run from a file.
+    """
+
+    name: str
+    image: str
+    version: tuple[str, ...]
+    file: str
+    run: tuple[str, ...]
+    selftest: Selftest
+    aliases: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+    inline: tuple[str, ...] | None = None
+    packages: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@cache
+def load_languages(folder: Path | None = None) -> tuple[Language, ...]:
+    """Every language defined in ``folder`` (this installation's `images/`), by name.
+
+    Raises SandboxError where a definition is not valid, naming the file and what to change.
+    """
+    languages: list[Language] = []
+    for path in sorted((folder or asset_folder("images")).glob("*/language.toml")):
+        languages += _read(path)
+    _refuse_doubles(languages)
+    return tuple(sorted(languages, key=lambda language: language.name))
+
+
+def find_language(name: str) -> Language:
+    """The language called ``name``, or that has it as an alias, in any case.
+
+    Raises UnknownLanguage, whose message lists what there is.
+    """
+    languages = load_languages()
+    known = {word: language for language in languages for word in (language.name, *language.aliases)}
+    found = known.get(name.lower())
+    if found is None:
+        names = ", ".join(language.name for language in languages)
+        raise UnknownLanguage(
+            f"There is no language {name!r}.{_meant(name.lower(), known)} Choose one of: {names}."
+        )
+    return found
+
+
+def language_for_path(path: str | PurePath) -> Language | None:
+    """The language of files with this extension; None where no language claims it."""
+    extension = PurePath(path).suffix[1:].lower()
+    return next((each for each in load_languages() if extension in each.extensions), None)
+
+
+def _meant(word: str, known: Mapping[str, object]) -> str:
+    import difflib  # noqa: PLC0415 - only where something is wrong: it would cost each run its time to load
+
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _read(path: Path) -> list[Language]:
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SandboxError(f"{path} is not valid TOML: {error}.") from None
+    tables = document.pop("language", None)
+    if document or not isinstance(tables, list) or not tables:
+        raise SandboxError(f"{path} must hold [[language]] tables and nothing else.")
+    return [_language(path, table) for table in tables]
+
+
+def _language(path: Path, table: dict[str, Any]) -> Language:
+    where = f"{path}: language {table.get('name', 'without a name')}"
+    values = _checked(where, table, Language, given=("image",))
+    values["selftest"] = Selftest(**_checked(f"{where}: selftest", table["selftest"], Selftest))
+    language = Language(image=path.parent.name, **values)
+    _check_meaning(where, language)
+    return language
+
+
+def _checked(where: str, table: object, wanted: type, *, given: tuple[str, ...] = ()) -> dict[str, Any]:
+    """``table`` as arguments for the dataclass ``wanted``; arrays become tuples."""
+    if not isinstance(table, dict):
+        raise SandboxError(f"{where} must be a table.")
+    known = {each.name: each for each in fields(wanted) if each.name not in given}
+    for key in table:
+        if key not in known:
+            raise SandboxError(f"{where}: {key!r} is not a key of it.{_meant(key, known)}")
+    for key, each in known.items():
+        if key not in table and each.default is MISSING and each.default_factory is MISSING:
+            raise SandboxError(f"{where}: {key!r} is missing.")
+    return {key: _value(f"{where}: {key}", value, known[key].type) for key, value in table.items()}
+
+
+def _value(where: str, value: object, kind: object) -> object:
+    if kind is str:
+        if isinstance(value, str) and value:
+            return value
+        raise SandboxError(f"{where} must be text.")
+    if kind is Selftest:
+        return value
+    if kind == Mapping[str, str]:
+        if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+            return value
+        raise SandboxError(f"{where} must be a table of texts.")
+    if isinstance(value, list) and value and all(isinstance(each, str) and each for each in value):
+        return tuple(value)
+    raise SandboxError(f"{where} must be an array of texts, and not empty.")
+
+
+def _check_meaning(where: str, language: Language) -> None:
+    for name in (language.name, *language.aliases):
+        if not _NAME.fullmatch(name):
+            raise SandboxError(f"{where}: {name!r} must be lower case, a letter first, without blanks.")
+    for extension in language.extensions:
+        if not _EXTENSION.fullmatch(extension):
+            raise SandboxError(f"{where}: extension {extension!r} must be lower case, without the dot.")
+    if not _FILE.fullmatch(language.file):
+        raise SandboxError(f"{where}: file {language.file!r} must be a plain file name.")
+    if language.file not in language.run:
+        raise SandboxError(f"{where}: run must hold {language.file!r}, the file that it runs.")
+    if language.inline is not None and language.inline.count(CODE) != 1:
+        raise SandboxError(f"{where}: inline must hold {CODE!r} once, where the code goes.")
+
+
+def _refuse_doubles(languages: list[Language]) -> None:
+    for what, words_of in (
+        ("name", lambda each: (each.name, *each.aliases)),
+        ("extension", lambda each: each.extensions),
+    ):
+        owner: dict[str, Language] = {}
+        for language in languages:
+            for word in words_of(language):
+                other = owner.setdefault(word, language)
+                if other is not language:
+                    raise SandboxError(f"Both {other.name} and {language.name} claim the {what} {word!r}.")

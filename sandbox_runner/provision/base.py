@@ -1,0 +1,198 @@
+"""The image that ours are built on: found, else pulled, else made of Debian packages."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import requests.exceptions
+from docker.errors import APIError, ImageNotFound
+from docker.utils import parse_repository_tag
+
+from sandbox_runner.assets import asset_folder
+from sandbox_runner.definitions import REPOSITORY
+from sandbox_runner.errors import BuildFailed, EngineUnavailable
+from sandbox_runner.provision import packages
+from sandbox_runner.provision.commands import CommandFailed, run_command
+from sandbox_runner.provision.host import Host
+from sandbox_runner.provision.progress import Consent, Progress, Report
+from sandbox_runner.provision.state import load_state, save_state
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+PULLED = "debian:trixie-slim"
+
+_SUITE = "trixie"
+_SILENCE = (10, 60)  # seconds: to connect to the engine, and without a word from it while it pulls
+_MAKING = 1800  # seconds for making the image; it takes about 20
+_TOOLS = ("mmdebstrap", "debian-archive-keyring")
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base image that the engine has."""
+
+    reference: str
+    id: str
+
+
+def made_tag(repository: str = REPOSITORY) -> str:
+    """The tag of a base that was made here."""
+    return f"{repository}/debian:{_SUITE}"
+
+
+def find_base(api: "APIClient", reference: str | None, *, repository: str = REPOSITORY) -> Base | None:
+    """``reference``, or else any base of Debian's, where the engine has it already."""
+    for each in (reference,) if reference else (made_tag(repository), PULLED):
+        try:
+            return Base(each, api.inspect_image(each)["Id"])
+        except ImageNotFound:
+            continue
+    return None
+
+
+def obtain_base(
+    api: "APIClient",
+    reference: str | None,
+    *,
+    host: Host,
+    folder: Path,
+    consent: Consent,
+    report: Report,
+    repository: str = REPOSITORY,
+) -> Base:
+    """Pulls ``reference``, or else Debian's image, which is made here where it cannot be pulled.
+
+    What was pulled or installed for it is recorded in ``folder``.
+    Raises BuildFailed, whose message says what to do, or EngineUnavailable.
+    """
+    wanted = reference or PULLED
+    why = _pull(api, wanted, report)
+    if why is None:
+        state = load_state(folder)
+        save_state(folder, replace(state, pulled=tuple(dict.fromkeys((*state.pulled, wanted)))))
+        _forget_made(api, repository)
+        return Base(wanted, api.inspect_image(wanted)["Id"])
+    if reference is not None:
+        raise BuildFailed(
+            f"The base image {reference} is not on the engine and cannot be pulled: {why} "
+            "Load it there (docker load), or leave it out: then Debian's is used."
+        )
+    report(Progress("base", PULLED, f"It cannot be pulled: {why} It is made of Debian packages instead."))
+    return make_base(api, host=host, folder=folder, consent=consent, report=report, repository=repository)
+
+
+def _forget_made(api: "APIClient", repository: str) -> None:
+    """One base at a time: with two, the next setup would find the other and build all anew."""
+    with suppress(APIError):
+        api.remove_image(made_tag(repository))
+
+
+def _pull(api: "APIClient", reference: str, report: Report) -> str | None:
+    """None, or why it could not be pulled."""
+    name, tag = parse_repository_tag(reference)
+    try:
+        # The SDK's own pull waits for ever where a registry keeps silent.
+        response = api.post(
+            f"{api.base_url}/v{api.api_version}/images/create",
+            params={"fromImage": name, "tag": tag or "latest"},
+            stream=True,
+            timeout=_SILENCE,
+        )
+        with response:
+            return _follow_pull(response.iter_lines(), reference, report)
+    except requests.exceptions.Timeout:
+        return f"nothing was heard of it for {_SILENCE[1]} s."
+    except requests.exceptions.RequestException as error:
+        raise EngineUnavailable(
+            f"The engine stopped answering while it pulled {reference} ({error})."
+        ) from error
+
+
+def _follow_pull(lines: Iterator[bytes], reference: str, report: Report) -> str | None:
+    for line in lines:
+        message = json.loads(line)
+        why = message.get("error") or message.get("message")
+        if why:
+            return str(why).rstrip(". ") + "."
+        report(Progress("base", reference, str(message.get("status", ""))))
+    return None
+
+
+def make_base(
+    api: "APIClient",
+    *,
+    host: Host,
+    folder: Path,
+    consent: Consent,
+    report: Report,
+    repository: str = REPOSITORY,
+) -> Base:
+    """Makes Debian's base image with mmdebstrap, installing that where it is allowed, and imports it.
+
+    Raises BuildFailed, whose message says what to do.
+    """
+    try:
+        _require_tools(host, folder, consent, report)
+        with tempfile.TemporaryDirectory(prefix="sandbox-runner-") as scratch:
+            tar = Path(scratch) / "base.tar"
+            _mmdebstrap(tar, api.version()["Arch"], report)
+            return _import(api, tar, repository)
+    except CommandFailed as error:
+        raise BuildFailed(
+            f"Debian's base image could not be made: {error} Correct that, or load {PULLED} onto the "
+            "engine yourself, then run: sandbox-runner setup",
+            lines=error.lines,
+        ) from error
+
+
+def _require_tools(host: Host, folder: Path, consent: Consent, report: Report) -> None:
+    if shutil.which("mmdebstrap") and _KEYRING.is_file():
+        return
+    if not (host.debian and host.root):
+        raise BuildFailed(
+            f"The base image {PULLED} cannot be pulled, and can be made only by root on Debian or Ubuntu. "
+            f"Load it onto the engine from a machine that can pull it (docker save {PULLED}, docker load), "
+            "then run: sandbox-runner setup"
+        )
+    if not consent(f"Install the Debian packages {', '.join(_TOOLS)} with apt-get to make a base image."):
+        raise BuildFailed(
+            f"No base image: {PULLED} cannot be pulled and making it was declined. "
+            "Load it onto the engine, or run: sandbox-runner setup --yes"
+        )
+    packages.install(_TOOLS, folder=folder, on_line=lambda line: report(Progress("base", "mmdebstrap", line)))
+
+
+def _mmdebstrap(tar: Path, architecture: str, report: Report) -> None:
+    # mmdebstrap copies the host's resolver and name into the image; they are nobody's business there.
+    run_command(
+        (
+            "mmdebstrap",
+            "--variant=apt",
+            f"--architectures={architecture}",
+            f"--keyring={_KEYRING}",
+            f"--dpkgopt={asset_folder('images') / 'base' / 'dpkg.cfg'}",
+            '--customize-hook=rm -f "$1/etc/resolv.conf" "$1/etc/hostname"',
+            _SUITE,
+            str(tar),
+        ),
+        on_line=lambda line: report(Progress("base", "debian", line)),
+        timeout=_MAKING,
+    )
+
+
+def _import(api: "APIClient", tar: Path, repository: str) -> Base:
+    tag = made_tag(repository)
+    name, _, suite = tag.rpartition(":")
+    with tar.open("rb") as stream:
+        answer = api.import_image_from_stream(stream, repository=name, tag=suite)
+    last = json.loads(answer.strip().splitlines()[-1])
+    if "error" in last:
+        raise BuildFailed(f"The engine did not take the base image: {last['error']}")
+    return Base(tag, api.inspect_image(tag)["Id"])
