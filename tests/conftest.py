@@ -39,7 +39,13 @@ def sandbox_runner():
         import sys
 
         command = [sys.executable, "-m", "sandbox_runner", *arguments]
-        options = {"capture_output": True, "text": True, "timeout": 120, "stdin": subprocess.DEVNULL, **options}
+        options = {
+            "capture_output": True,
+            "text": True,
+            "timeout": 120,
+            "stdin": subprocess.DEVNULL,
+            **options,
+        }
         if "input" in options:
             del options["stdin"]
         return subprocess.run(command, check=False, **options)

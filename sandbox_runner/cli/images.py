@@ -34,13 +34,14 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _inspect(client: "Any", tag: str | None) -> Mapping[str, Any] | None:
+def _inspect(client: "APIClient", tag: str | None) -> Mapping[str, Any] | None:
     from docker.errors import ImageNotFound  # noqa: PLC0415 - loads the SDK
 
     try:
-        return client.inspect_image(tag)
+        image: Mapping[str, Any] = client.inspect_image(tag)
     except ImageNotFound:
         return None
+    return image
 
 
 def _row(name: str, image: Mapping[str, Any] | None) -> tuple[str, ...]:

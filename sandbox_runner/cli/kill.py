@@ -50,7 +50,6 @@ def execute(arguments: argparse.Namespace) -> int:
 def _choose(runs: Sequence["LiveRun"], run_ids: Sequence[str]) -> list["LiveRun"]:
     unknown = set(run_ids) - {run.run_id for run in runs}
     if unknown:
-        raise InvalidRequest(
-            f"no live run has the id {', '.join(sorted(unknown))}, so none was ended; 'sandbox-runner ps' lists them."
-        )
+        ids = ", ".join(sorted(unknown))
+        raise InvalidRequest(f"no live run is called {ids}; 'sandbox-runner ps' lists them. None was ended.")
     return [run for run in runs if run.run_id in run_ids]

@@ -10,7 +10,7 @@ from sandbox_runner.cli.program import build_request
 from sandbox_runner.cli.signals import Ending, ending_signals
 from sandbox_runner.cli.streams import Terminal
 from sandbox_runner.config import Config, load_config
-from sandbox_runner.events import Event, Output, Truncated
+from sandbox_runner.events import Event, Output
 from sandbox_runner.languages import find_language
 from sandbox_runner.policy import check
 from sandbox_runner.request import RunRequest
@@ -102,10 +102,10 @@ def execute(arguments: argparse.Namespace) -> int:
 async def _run(
     request: RunRequest, limits: ResolvedLimits, config: Config, arguments: argparse.Namespace
 ) -> int:
-    output = _Output(quiet=arguments.quiet, silent=arguments.json)
+    output = _Output(silent=arguments.json)
     with ending_signals() as ending:
         try:
-            result = await _stream(request, limits, config, output, ending)
+            result = await _stream(request, config, output, ending)
         except asyncio.CancelledError:
             if ending.signal is None:
                 raise
@@ -121,13 +121,10 @@ async def _run(
     return exit_status(result)
 
 
-async def _stream(
-    request: RunRequest, limits: ResolvedLimits, config: Config, output: "_Output", ending: Ending
-) -> RunResult:
+async def _stream(request: RunRequest, config: Config, output: "_Output", ending: Ending) -> RunResult:
     from sandbox_runner.runner import Runner  # noqa: PLC0415 - the engine's SDK loads with it
 
-    # A pipe loses nothing because its reader is slow: all that the program may write can wait.
-    async with Runner.open(config) as runner, runner.stream(request, pending=limits.output) as stream:
+    async with Runner.open(config) as runner, runner.stream(request, lossless=True) as stream:
         ending.cancel_run = stream.cancel
         async for event in stream:
             await output.take(event)
@@ -139,8 +136,7 @@ async def _stream(
 class _Output:
     """Where events go. ``failure`` is what our stdout or stderr said when it took no more."""
 
-    def __init__(self, *, quiet: bool, silent: bool) -> None:
-        self._quiet = quiet
+    def __init__(self, *, silent: bool) -> None:
         self._terminal = None if silent else Terminal()
         self.failure: OSError | None = None
 
@@ -152,11 +148,6 @@ class _Output:
                 await self._terminal.write(event.stream, event.data)
             except OSError as error:
                 self.failure = error
-        elif isinstance(event, Truncated) and not self._quiet:
-            say(
-                f"{event.dropped} bytes of {event.stream} are missing here: they were read too slowly. "
-                "Read faster, or let the program write less."
-            )
 
 
 def _say_notes(result: RunResult, limits: ResolvedLimits, config: Config) -> None:

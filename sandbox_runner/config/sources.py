@@ -124,7 +124,7 @@ def _from_flags(flags: Mapping[str, str]) -> Iterator[tuple[str, str, object]]:
 def _check_known(name: str, source: str, written: str) -> None:
     if name in Config.model_fields:
         return
-    import difflib  # for the one who mistyped, not for each run
+    import difflib  # noqa: PLC0415 - for the one who mistyped, not for each run
 
     close = difflib.get_close_matches(name.lower().replace("-", "_"), Config.model_fields, n=1)
     meant = (PREFIX + close[0].upper() if written.startswith(PREFIX) else close[0]) if close else ""

@@ -107,6 +107,7 @@ CHANGES = {
     "HostConfig.Sysctls": {"kernel.msgmax": "1"},
 }
 
+
 @pytest.fixture
 def body(built_image) -> dict:
     request = RunRequest(language=None, command=["true"], limits=Limits())

@@ -24,7 +24,9 @@ def named(path: Path) -> str:
 @pytest.mark.parametrize("path", MODULES, ids=named)
 def test_a_file_has_at_most_400_lines_and_a_function_60(path):
     assert len(path.read_text().splitlines()) <= 400
-    long = [n.name for n in ast.walk(tree(path)) if isinstance(n, FUNCTIONS) and n.end_lineno - n.lineno >= 60]
+    long = [
+        n.name for n in ast.walk(tree(path)) if isinstance(n, FUNCTIONS) and n.end_lineno - n.lineno >= 60
+    ]
     assert long == []
 
 
@@ -48,7 +50,9 @@ def test_a_broad_except_gives_its_reason_on_the_line(path):
 
 
 def test_only_policy_makes_a_container_spec():
-    makers = [named(path) for path in MODULES if re.search(r"\b(ContainerSpec|Admission)\(", path.read_text())]
+    makers = [
+        named(path) for path in MODULES if re.search(r"\b(ContainerSpec|Admission)\(", path.read_text())
+    ]
     assert makers == ["policy.py"]
 
 

@@ -13,7 +13,7 @@ from sandbox_runner.engines import Emit
 from sandbox_runner.engines.docker.channel import Channel
 from sandbox_runner.engines.docker.demux import Demux, DemuxError
 from sandbox_runner.errors import EngineError, InvalidRequest, StartFailed
-from sandbox_runner.events import Exited, Output, Started, Status, Stream, Usage
+from sandbox_runner.events import Event, Exited, Output, Started, Status, Stream, Usage
 from sandbox_runner.spec import Job
 
 HELLO_TIMEOUT = 30  # seconds for PID 1 to report: a loaded host may be slow to start it
@@ -61,8 +61,8 @@ class AgentLane:
         self._job += 1
         self._credit = protocol.STDIN_WINDOW
         try:
-            with anyio.fail_after(job.limits.wall_time + DEADLINE_GRACE):
-                return await self._converse(job, emit)
+            with anyio.fail_after(job.limits.wall_time + DEADLINE_GRACE) as deadline:
+                return await self._converse(job, _outside(deadline, emit))
         except TimeoutError:
             # The agent holds the deadline; it did not keep it, so the container is ended from outside.
             return Exited(
@@ -122,13 +122,13 @@ class AgentLane:
                 raise ChannelEnded("a frame of another job")
             stream = _OUTPUTS.get(kind)
             if stream is not None:
-                emit(Output(stream, body, offsets[stream]))
+                await emit(Output(stream, body, offsets[stream]))
                 offsets[stream] += len(body)
             elif kind == protocol.CREDIT and len(body) == 4:
                 self._credit += int.from_bytes(body, "big")
                 self._credited.set()
             elif kind == protocol.STARTED:
-                emit(Started(self._run_id))
+                await emit(Started(self._run_id))
             elif kind == protocol.EXIT:
                 return _exited(body, offsets)
             elif kind == protocol.FAILED:
@@ -150,6 +150,17 @@ class AgentLane:
             except (DemuxError, protocol.ProtocolError) as error:
                 raise ChannelEnded(str(error)) from error
         raise ChannelEnded("the stream ended")
+
+
+def _outside(deadline: anyio.CancelScope, emit: Emit) -> Emit:
+    """``emit``, the time that it waits for its consumer not counted: the agent cannot report through it."""
+
+    async def emitted(event: Event) -> None:
+        began = anyio.current_time()
+        await emit(event)
+        deadline.deadline += anyio.current_time() - began
+
+    return emitted
 
 
 def _unpack_hello(kind: int, body: bytes) -> tuple[int, int]:

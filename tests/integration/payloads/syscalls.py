@@ -71,7 +71,9 @@ def call(name, *arguments):
 
 def int80(number):
     """One 32-bit system call, by its own door: number in eax, 1 in ebx, 0 in ecx and edx."""
-    code = b"\x53\xbb\x01\x00\x00\x00\x31\xc9\x31\xd2\xb8" + number.to_bytes(4, "little") + b"\xcd\x80\x5b\xc3"
+    code = (
+        b"\x53\xbb\x01\x00\x00\x00\x31\xc9\x31\xd2\xb8" + number.to_bytes(4, "little") + b"\xcd\x80\x5b\xc3"
+    )
     page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     page.write(code)
     address = ctypes.addressof(ctypes.c_char.from_buffer(page))
@@ -125,8 +127,8 @@ def sockets():
     for family in (2, 10):
         for kind in range(1, 7):
             for protocol in (0, 1, 2, 6, 17, 33, 132, 136, 255, 262):
-                probes[f"inet {family} {kind} {protocol}, bad type"] = lambda a=(family, kind, protocol): call(
-                    "socket", a[0], a[1] | BAD_TYPE, a[2]
+                probes[f"inet {family} {kind} {protocol}, bad type"] = lambda a=(family, kind, protocol): (
+                    call("socket", a[0], a[1] | BAD_TYPE, a[2])
                 )
     for family in (2, 10):
         for kind, protocol in ((1, 0), (1, 6), (2, 0), (2, 17)):
