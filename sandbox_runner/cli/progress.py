@@ -1,18 +1,37 @@
 """Progress of setup and uninstall: bars on a terminal, else a line for each step."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
+from sandbox_runner.cli.consent import consents
 from sandbox_runner.cli.exits import one_line
 from sandbox_runner.provision.progress import Progress, Report
 
 
+@dataclass(frozen=True, slots=True)
+class Display:
+    """Shows what is told to ``report``; ``pause`` and ``resume`` make room for a question."""
+
+    report: Report
+    pause: Callable[[], None] = lambda: None
+    resume: Callable[[], None] = lambda: None
+
+    def ask(self, sentence: str, *, yes: bool) -> bool:
+        """`consents`, asked below what is shown."""
+        self.pause()
+        try:
+            return consents(sentence, yes=yes)
+        finally:
+            self.resume()
+
+
 @contextmanager
-def shown_progress() -> Iterator[Report]:
+def shown_progress() -> Iterator[Display]:
     """Within it what is reported is shown on stderr."""
     if sys.stderr is None or not sys.stderr.isatty():
-        yield _plain()
+        yield Display(_plain())
         return
     # rich takes 60 ms to load, and only a terminal has use for it.
     from rich.console import Console  # noqa: PLC0415
@@ -20,9 +39,12 @@ def shown_progress() -> Iterator[Report]:
     from rich.progress import Progress as Bars  # noqa: PLC0415
 
     columns = (
-        SpinnerColumn(finished_text="✓"), TextColumn("{task.description}", markup=False), BarColumn(bar_width=20),
-        TimeElapsedColumn(), TextColumn("{task.fields[text]}", markup=False),
-    )  # fmt: skip
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+    )
     tasks: dict[tuple[str, str], TaskID] = {}
     with Bars(*columns, console=Console(stderr=True)) as bars:
 
@@ -34,7 +56,7 @@ def shown_progress() -> Iterator[Report]:
                 tasks[key], completed=step.done, total=step.total or None, text=one_line(step.text)[:60]
             )
 
-        yield report
+        yield Display(report, bars.stop, bars.start)
 
 
 def _plain() -> Report:

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sandbox_runner.cli.consent import consents
 from sandbox_runner.cli.exits import emit, one_line
 from sandbox_runner.cli.parsing import add_settings, settings
 from sandbox_runner.cli.progress import shown_progress
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 sandbox-runner setup
 sudo sandbox-runner setup --yes
-sandbox-runner setup --base registry.example/debian:trixie
+sandbox-runner setup --base debian:trixie
 sandbox-runner setup --fresh"""
 
 
@@ -45,18 +44,18 @@ def execute(arguments: argparse.Namespace) -> int:
     from sandbox_runner.provision.selftest import require_passed  # noqa: PLC0415
 
     config = load_config(flags=settings(arguments)).config
-    with _last_lines(), shown_progress() as report:
+    with _last_lines(), shown_progress() as display:
         prepared = setup.prepare(
             connector(config),
             host=host.this_host(),
             folder=state.state_folder(),
-            consent=partial(consents, yes=arguments.yes),
-            report=report,
+            consent=partial(display.ask, yes=arguments.yes),
+            report=display.report,
             remote=bool(config.docker_host or os.environ.get("DOCKER_HOST")),
             base=arguments.base,
             fresh=arguments.fresh,
         )
-        require_passed(asyncio.run(_selftests(config, report)))
+        require_passed(asyncio.run(_selftests(config, display.report)))
     built = f"built {', '.join(prepared.built)}" if prepared.built else "all images were current"
     emit(f"Ready ({built}). Try: sandbox-runner run -c 'print(2**100)'")
     return 0

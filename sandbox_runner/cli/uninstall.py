@@ -32,7 +32,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return 1
     from sandbox_runner.provision import state, uninstall  # noqa: PLC0415 - loads the SDK
 
-    with shown_progress() as report:
-        left = uninstall.uninstall(connector(config), folder=state.state_folder(), report=report)
+    with shown_progress() as display:
+        left = uninstall.uninstall(connector(config), folder=state.state_folder(), report=display.report)
     emit("\n".join(left) or "Everything that setup made is removed.")
     return 0
