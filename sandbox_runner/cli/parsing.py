@@ -34,24 +34,22 @@ class Parser(argparse.ArgumentParser):
         raise InvalidRequest(f"{message}; see '{self.prog} --help'.")
 
 
-def parse_command(name: str, summary: str, words: Sequence[str]) -> int:
-    """Parses ``words`` for the command ``name`` and executes it; returns the exit status."""
+def parse_command(name: str, summary: str, words: Sequence[str]) -> tuple[Command, argparse.Namespace]:
+    """The command ``name`` and its arguments, as ``words`` say; what follows `--` is in ``after_dashes``.
+
+    Raises InvalidRequest, and SystemExit after --help.
+    """
     command = _load(name)
     parser = Parser(prog=f"{PROG} {name}", **_texts(summary, command.EXAMPLES))
     command.add_arguments(parser)
-    try:
-        arguments = parser.parse_args(_before_dashes(words))
-    except SystemExit as end:  # --help
-        return int(end.code or 0)
-    arguments.after_dashes = _after_dashes(words)
-    return command.execute(arguments)
+    dashes = words.index("--") if "--" in words else len(words)
+    arguments = parser.parse_args(words[:dashes])
+    arguments.after_dashes = list(words[dashes + 1 :]) if dashes < len(words) else None
+    return command, arguments
 
 
-def parse_top(commands: Mapping[str, str], words: Sequence[str]) -> int:
-    """Answers --help and --version; returns the exit status.
-
-    Raises InvalidRequest for anything else.
-    """
+def parse_top(commands: Mapping[str, str], words: Sequence[str]) -> NoReturn:
+    """Raises SystemExit after --help and --version, InvalidRequest for anything else."""
     parser = _top()
     _list(parser, commands)
     if not words:
@@ -60,10 +58,7 @@ def parse_top(commands: Mapping[str, str], words: Sequence[str]) -> int:
         raise InvalidRequest(
             f"{words[0]!r} is not a command{_meant(words[0], commands)}; see '{PROG} --help'."
         )
-    try:
-        parser.parse_args(words)
-    except SystemExit as end:
-        return int(end.code or 0)
+    parser.parse_args(words)
     raise AssertionError("a command is required")
 
 
@@ -133,11 +128,3 @@ def _meant(word: str, commands: Mapping[str, str]) -> str:
 
     close = difflib.get_close_matches(word, commands, n=1)
     return f", did you mean {close[0]}?" if close else ""
-
-
-def _before_dashes(words: Sequence[str]) -> list[str]:
-    return list(words[: words.index("--")] if "--" in words else words)
-
-
-def _after_dashes(words: Sequence[str]) -> list[str] | None:
-    return list(words[words.index("--") + 1 :]) if "--" in words else None

@@ -1,5 +1,6 @@
 """Progress of setup and uninstall: bars on a terminal, else a line for each step."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -46,7 +47,9 @@ def shown_progress() -> Iterator[Display]:
         TextColumn("{task.fields[text]}", markup=False),
     )
     tasks: dict[tuple[str, str], TaskID] = {}
-    with Bars(*columns, console=Console(stderr=True)) as bars:
+    with Bars(
+        *columns, console=Console(stderr=True, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    ) as bars:
 
         def report(step: Progress) -> None:
             key = (step.stage, step.subject)

@@ -1,6 +1,7 @@
 """Tables for people: aligned, coloured only on a terminal and without NO_COLOR."""
 
 import io
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -45,4 +46,7 @@ def _console() -> "Console":
 
     terminal = sys.stdout is not None and sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else 10_000
-    return Console(file=io.StringIO(), force_terminal=terminal, width=width)
+    styled = terminal and not os.environ.get("NO_COLOR")
+    return Console(
+        file=io.StringIO(), color_system="auto" if styled else None, force_terminal=terminal, width=width
+    )
