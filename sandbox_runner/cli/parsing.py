@@ -50,8 +50,7 @@ def parse_command(name: str, summary: str, words: Sequence[str]) -> tuple[Comman
 
 def parse_top(commands: Mapping[str, str], words: Sequence[str]) -> NoReturn:
     """Raises SystemExit after --help and --version, InvalidRequest for anything else."""
-    parser = _top()
-    _list(parser, commands)
+    parser, _ = _top(commands, help_of_commands=argparse.SUPPRESS)
     if not words:
         raise InvalidRequest(f"give a command: {', '.join(commands)}; see '{PROG} --help'.")
     if not words[0].startswith("-"):
@@ -66,8 +65,7 @@ def full_parser(
     commands: Mapping[str, str],
 ) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The parser of everything, and the parsers of the commands in it by name; for completion."""
-    parser = _top()
-    subparsers = _list(parser, commands)
+    parser, subparsers = _top(commands, help_of_commands=None)
     for name, subparser in subparsers.items():
         _load(name).add_arguments(subparser)
     return parser, subparsers
@@ -100,17 +98,17 @@ def _load(name: str) -> Command:
     return cast(Command, import_module(f"sandbox_runner.cli.{name}"))
 
 
-def _top() -> Parser:
-    parser = Parser(
-        prog=PROG, **_texts("Run untrusted programs in sealed, single-use containers.", _TOP_EXAMPLES)
-    )
+def _top(
+    commands: Mapping[str, str], *, help_of_commands: str | None
+) -> tuple[Parser, dict[str, argparse.ArgumentParser]]:
+    texts = _texts("Run untrusted programs in sealed, single-use containers.", _TOP_EXAMPLES)
+    # argparse's own list of subcommands breaks the line after the longer names, but completion needs it.
+    listed = "\n".join(f"  {name:<12}{summary}" for name, summary in commands.items())
+    texts["epilog"] = f"commands:\n{listed}\n\n{texts['epilog']}"
+    parser = Parser(prog=PROG, usage=f"{PROG} COMMAND [OPTION]…", **texts)
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
-    return parser
-
-
-def _list(parser: Parser, commands: Mapping[str, str]) -> dict[str, argparse.ArgumentParser]:
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    return {name: subparsers.add_parser(name, help=summary) for name, summary in commands.items()}
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, help=help_of_commands)
+    return parser, {name: subparsers.add_parser(name, help=summary) for name, summary in commands.items()}
 
 
 def _texts(summary: str, examples: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sandbox_runner.policy import Ceilings, Policy
 from sandbox_runner.request import parse_size
 
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
-_MAX_SIZE = 1 << 60
+_MAX_SIZE = 1 << 53  # as far as `parse_size` is exact
 _MAX_SECONDS = 1e9
 _LIMITED = (
     "wall_time", "cpu_time", "memory", "cpus", "pids", "workspace", "tmp", "capture", "output",
