@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Lists the runs, oldest first. DEADLINE is when anyone may remove the container."""
+    """Lists the runs, oldest first. DEADLINE is the time until anyone may remove the container."""
     from sandbox_runner.engines.docker.inventory import list_runs  # noqa: PLC0415 - loads the SDK
 
     with connected(arguments) as client:
@@ -40,8 +40,8 @@ def _row(run: "LiveRun", now: float) -> tuple[str, ...]:
         run.run_id,
         run.language or "-",
         run.state,
-        f"{max(0, now - run.created):.0f} s",
-        f"in {run.deadline - now:.0f} s" if run.deadline > now else "over",
+        f"{max(0, now - run.created):.0f}s",
+        f"{run.deadline - now:.0f}s" if run.deadline > now else "over",
         run.principal,
         _process(run.owner),
     )
