@@ -1,15 +1,14 @@
 """The settings: one definition, four sources, errors that say what to do."""
 
 import re
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from sandbox_runner.config import Config, format_setting, format_size, load_config, settings_table
-from sandbox_runner.config.settings import kind
+from sandbox_runner.config import SETTINGS, Config, format_setting, format_size, load_config, settings_table
 from sandbox_runner.config.sources import user_file
 from sandbox_runner.errors import ConfigError, SandboxError
 from sandbox_runner.request import parse_size
@@ -42,7 +41,7 @@ def test_a_flag_outweighs_the_environment_which_outweighs_the_file_which_outweig
 
 
 def test_every_setting_can_be_set_by_each_source_as_it_is_shown(tmp_path):
-    defaults = {name: format_setting(name, getattr(Config(), name)) for name in Config.model_fields}
+    defaults = {name: format_setting(name, getattr(Config(), name)) for name in SETTINGS}
     texts = {name: "" if text == "none" else text for name, text in defaults.items()}
     by_environment = load_config(environ={f"SANDBOX_RUNNER_{n.upper()}": text for n, text in texts.items()})
     by_flags = load_config(flags=texts, environ={})
@@ -56,15 +55,18 @@ def test_every_setting_can_be_set_by_each_source_as_it_is_shown(tmp_path):
     }
 
 
-def test_every_setting_has_a_description_and_a_unit():
-    assert [
-        name for name, field in Config.model_fields.items() if not field.description or not kind(name).unit
-    ] == []
+def test_every_setting_has_a_description_a_unit_and_an_advice():
+    bare = [
+        name
+        for name, setting in SETTINGS.items()
+        if not (setting.description and setting.kind.unit and setting.kind.give)
+    ]
+    assert bare == []
 
 
 def test_each_limit_has_a_ceiling_that_its_default_keeps():
     config = Config()
-    limits = [name for name in Config.model_fields if f"max_{name}" in Config.model_fields]
+    limits = [name for name in SETTINGS if f"max_{name}" in SETTINGS]
     assert len(limits) == 9
     values = [(getattr(config, name), getattr(config, f"max_{name}")) for name in limits]
     assert all(value is None or value <= ceiling for value, ceiling in values)
@@ -133,6 +135,7 @@ def test_what_cannot_be_used_is_refused_with_its_name_its_value_and_a_remedy(fla
         ("[limits]\nmemory = '1g'", ["limits is not a setting"]),
         ("pids = true", ["pids is True", "whole number"]),
         ("wall_time = inf", ["wall_time"]),
+        ("wall_time = 1" + "0" * 400, ["wall_time"]),
         ("memory = 1.5", ["memory is 1.5"]),
         ("profiles = [1]", ["profiles", "a list"]),
         ("memory = ", ["is not TOML", "NAME = VALUE"]),
@@ -192,9 +195,9 @@ def test_an_empty_text_means_none_for_what_can_be_none_or_is_a_list():
 
 def test_a_config_made_in_python_is_checked_too_and_frozen():
     for wrong in ({"wall_time": 700}, {"memroy": 1}, {"profile": "lax"}, {"pids": True}):
-        with pytest.raises(ValidationError):
+        with pytest.raises((ConfigError, TypeError)):
             Config(**wrong)
-    with pytest.raises(ValidationError):
+    with pytest.raises(FrozenInstanceError):
         Config().cpus = 2
     assert issubclass(ConfigError, SandboxError)
 
