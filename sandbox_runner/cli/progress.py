@@ -64,10 +64,10 @@ def shown_progress() -> Iterator[Display]:
 
 def _plain() -> Report:
     """Prints the first line of each step; what an installer prints below that is left out."""
-    seen: set[tuple[str, str, int]] = set()
+    seen: set[tuple[str, str, int, int]] = set()
 
     def report(step: Progress) -> None:
-        key = (step.stage, step.subject, step.done)
+        key = (step.stage, step.subject, step.done, step.total)
         if key in seen or sys.stderr is None:
             return
         seen.add(key)
