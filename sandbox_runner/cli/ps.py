@@ -4,7 +4,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from sandbox_runner.cli.engine import connected
+from sandbox_runner.cli.engine import connected, live_runs
 from sandbox_runner.cli.parsing import add_settings
 from sandbox_runner.cli.table import emit_table
 from sandbox_runner.owner import is_alive
@@ -26,10 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Lists the runs, oldest first. DEADLINE is the time until anyone may remove the container."""
-    from sandbox_runner.engines.docker.inventory import list_runs  # noqa: PLC0415 - loads the SDK
-
     with connected(arguments) as client:
-        runs = sorted(list_runs(client), key=lambda run: run.created)
+        runs = live_runs(client)
     now = time.time()
     emit_table(_HEADINGS, [_row(run, now) for run in runs])
     return 0
