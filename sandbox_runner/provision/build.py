@@ -23,6 +23,7 @@ SILENCE = 900  # seconds without a word from the builder before it is given up
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : ")
 _LAYER = re.compile(r" ---> ([0-9a-f]{12,64})\s*")
+_STATUS = re.compile(r"returned a non-zero code: (\d+)")
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy")
 _FULL = re.compile(r"no space left on device|not enough free space|disk quota exceeded", re.IGNORECASE)
 
@@ -149,7 +150,9 @@ def _failure(build: Build, error: str, lines: tuple[str, ...]) -> BuildFailed:
             "(`docker system df` shows what takes it), then run `sandbox-runner setup` again.",
             lines=lines,
         )
-    return BuildFailed(f"The image {build.name} could not be built: {error.strip()}", lines=lines)
+    status = _STATUS.search(error)
+    why = f"a step ended with status {status[1]}." if status else error.strip()
+    return BuildFailed(f"The image {build.name} could not be built: {why}", lines=lines)
 
 
 def _remove_unfinished(api: docker.APIClient, layers: list[str]) -> None:
