@@ -10,6 +10,7 @@
     │  ├─ QueueFull
     │  ├─ RateLimited
     │  └─ QuotaExceeded
+    ├─ ConfigError         a setting is wrong; nothing was started
     └─ EngineError         the operator can fix it
        ├─ EngineUnavailable
        ├─ ImageNotFound
@@ -65,6 +66,10 @@ class RateLimited(Busy):
 
 class QuotaExceeded(Busy):
     """This principal has used up what it was granted."""
+
+
+class ConfigError(SandboxError):
+    """A setting is wrong; the message names the file, variable or flag, the setting and the remedy."""
 
 
 class EngineError(SandboxError):

@@ -32,6 +32,7 @@ MIN_PIDS = 4  # the agent and a program that forks once
 SHM_SIZE = 16 * _MIB  # multiprocessing needs semaphores there
 OOM_SCORE_ADJ = 500  # the agent; it puts the program at 1000: the host and PID 1 outlive it
 RLIMIT_CPU_GRACE = 2  # seconds: a backstop per process behind the cgroup's count
+RLIMIT_FSIZE_GRACE = 1 << 20  # bytes: a full disk says so before SIGXFSZ kills; a sparse giant gets EFBIG
 LEASE_GRACE = 60  # seconds after its deadline at which anyone may reap a container
 
 # Soft and hard. RLIMIT_NPROC is left out: it counts per user id over the whole host, the pids cgroup does

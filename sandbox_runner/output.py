@@ -84,9 +84,13 @@ class Pending:
     def __bool__(self) -> bool:
         return bool(self._entries or self._dropped)
 
+    def has_room(self, size: int) -> bool:
+        """Whether ``size`` more bytes would be kept. An empty one takes any piece."""
+        return not self._size or self._size + size <= self._cap
+
     def add(self, stream: Stream, data: bytes, *, offset: int) -> None:
         self._ends[stream] = offset + len(data)
-        if stream in self._dropped or self._size + len(data) > self._cap:
+        if stream in self._dropped or not self.has_room(len(data)):
             first, count = self._dropped.get(stream, (offset, 0))
             self._dropped[stream] = (first, count + len(data))
             return

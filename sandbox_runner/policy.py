@@ -276,7 +276,7 @@ def _tmpfs(limits: ResolvedLimits, uid: int) -> tuple[Tmpfs, ...]:
 
 def _rlimits(limits: ResolvedLimits) -> tuple[Rlimit, ...]:
     cpu = math.ceil(limits.cpu_time) + hardening.RLIMIT_CPU_GRACE
-    fsize = max(limits.workspace, limits.tmp)
+    fsize = max(limits.workspace, limits.tmp) + hardening.RLIMIT_FSIZE_GRACE
     return (*hardening.RLIMITS, Rlimit("cpu", cpu, cpu), Rlimit("fsize", fsize, fsize))
 
 

@@ -39,12 +39,14 @@ _HOLD_GRACE = 10  # seconds after which the watchdog ends an agentless container
 class RunStream:
     """A run in progress: iterate over its events, cancel it, or wait for its result."""
 
-    def __init__(self, run_id: str, collector: Collector) -> None:
+    def __init__(self, run_id: str, collector: Collector, *, lossless: bool) -> None:
         self.run_id = run_id
         self._collector = collector
         self._waiting: list[Event] = []
         self._pending = Pending(_PENDING)
+        self._lossless = lossless
         self._news = anyio.Event()
+        self._room = anyio.Event()
         self._over = anyio.Event()
         self._exited: Exited | None = None
         self._failure: SandboxError | None = None
@@ -53,8 +55,9 @@ class RunStream:
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Events as they come, to the last, which is Exited.
 
-        A consumer that is slower than the program gets a Truncated for what it missed; the
-        result is complete all the same. Raises what the run raised.
+        A consumer that is slower than the program gets a Truncated for what it missed, or, with
+        ``lossless``, the program waits for it. The result is complete in both cases.
+        Raises what the run raised.
         """
         while True:
             for event in self._take():
@@ -85,12 +88,16 @@ class RunStream:
 
     def _take(self) -> list[Event]:
         self._news = anyio.Event()
+        self._room.set()
         events, self._waiting = self._waiting, []
         return [*events, *self._pending.take()]
 
-    def _emit(self, event: Event) -> None:
+    async def _emit(self, event: Event) -> None:
         if isinstance(event, Output):
             self._collector.add(event)
+            while self._lossless and not self._pending.has_room(len(event.data)):
+                self._room = anyio.Event()
+                await self._room.wait()
             self._pending.add(event.stream, event.data, offset=event.offset)
         elif isinstance(event, Started):
             self._waiting.append(event)
@@ -159,11 +166,12 @@ class Runner:
 
     @asynccontextmanager
     async def stream(
-        self, request: RunRequest, principal: Principal = LOCAL_USER
+        self, request: RunRequest, principal: Principal = LOCAL_USER, *, lossless: bool = False
     ) -> AsyncIterator[RunStream]:
         """Runs ``request``, its events readable as they happen. Leaving the context removes the container.
 
-        Raises what `run` raises.
+        With ``lossless`` the program waits for a consumer that is slower than it; its wall time goes on.
+        Without, events that were not read in time are dropped and counted. Raises what `run` raises.
         """
         language = find_language(request.language) if request.language else None
         limits = check(self._policy, request, language=language)
@@ -173,7 +181,7 @@ class Runner:
             self._hold_deadline(stack, admission)
             container = await stack.enter_async_context(self._engine.create(admission.spec))
             run_id = admission.spec.name.rpartition("-")[2]
-            run = RunStream(run_id, Collector(run_id, capture=limits.capture))
+            run = RunStream(run_id, Collector(run_id, capture=limits.capture), lossless=lossless)
             with _plain_errors():
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(run._drive, container, admission.job)
@@ -209,7 +217,7 @@ def run(
     command: Sequence[str] | None = None,
     stdin: bytes | str = b"",
     limits: Limits | None = None,
-    **request: Any,
+    **request: Any,  # noqa: ANN401 - the fields of RunRequest, which checks them
 ) -> RunResult:
     """Runs one program and returns its result; works inside a running event loop too.
 

@@ -10,6 +10,11 @@ them; nothing here needs a parser that allocates by what the other side claims b
 `MAX_PAYLOAD`. The channel is never half-closed: the program's end of input is the frame
 STDIN_EOF, and end of file on the channel means that the host is gone.
 
+A job is FILE, FILE_DATA, FILE_END as often as needed, then JOB, all under the job's number;
+then STDIN, STDIN_EOF, SIGNAL and CANCEL until EXIT or FAILED ends it. The host may send them
+without waiting for an answer: what arrives for a job that is over is dropped. The next job
+may begin once EXIT or FAILED has arrived.
+
 Standard library only, and few imports: each costs every run its time to load.
 """
 
@@ -17,6 +22,7 @@ from struct import Struct
 
 VERSION = 1
 MAX_PAYLOAD = 1 << 20
+MAX_SECONDS = 1e9
 HEADER = Struct(">BBHI")
 
 # host to agent
@@ -37,22 +43,22 @@ STDOUT = 0x42
 STDERR = 0x43
 CREDIT = 0x44  # u32 bytes of stdin that the program has taken: as many may follow
 EXIT = 0x45  # Exit: the last frame of a job
-FAILED = 0x46  # u8 stage, u32 errno, message: the job could not be started; the last frame of a job
+FAILED = 0x46  # u8 stage, u32 errno, message: the job was not run; the last frame of a job
 
 HELLO_BODY = Struct(">HB")
 UNDUMPABLE = 0x01  # flag of HELLO: prctl(PR_SET_DUMPABLE, 0) took effect
+FAILED_BODY = Struct(">BI")  # the message follows
 
 STDIN_WINDOW = 256 * 1024  # credit for stdin at the start of a job
 
 # causes of EXIT
 EXITED, SIGNALED, TIMED_OUT, CPU_LIMIT, OUTPUT_LIMIT, CANCELLED = range(6)
 # stages of FAILED
-STAGE_FILE, STAGE_EXEC, STAGE_PROTOCOL = range(3)
-
-UNKNOWN = (1 << 64) - 1  # in an unsigned field of EXIT: the agent could not read it
+STAGE_FILE, STAGE_EXEC, STAGE_PROTOCOL = range(3)  # after STAGE_PROTOCOL the agent exits
 
 JOB_LIMITS = Struct(">ddQ")  # wall seconds, CPU seconds, output bytes
-EXIT_BODY = Struct(">BidQQIIIIQQ")
+EXIT_BODY = Struct(">BidQQQQQQQQ")
+_UNKNOWN = (1 << 64) - 1  # in an unsigned number of EXIT: None
 
 
 class ProtocolError(Exception):
@@ -65,12 +71,14 @@ def frame(kind: int, job: int, payload: bytes = b"") -> bytes:
 
 
 class Splitter:
-    """Cuts a byte stream into frames.
+    """Cuts a byte stream into frames. Holds less than one frame between calls.
 
     >>> splitter = Splitter()
     >>> splitter.feed(frame(STDIN, 1, b"hello")[:9]), splitter.feed(b"ello")
     ([], [(5, 1, b'hello')])
     """
+
+    __slots__ = ("_buffer",)
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -78,22 +86,22 @@ class Splitter:
     def feed(self, data: bytes) -> list[tuple[int, int, bytes]]:
         """The frames completed by ``data`` as (kind, job, payload).
 
-        Raises ProtocolError on a header that cannot be one.
+        Raises ProtocolError on a header that cannot be one; what it is fed later means nothing.
         """
-        buffer = self._buffer
-        buffer += data
+        self._buffer += data
         frames = []
         position = 0
-        while len(buffer) - position >= HEADER.size:
-            kind, zero, job, length = HEADER.unpack_from(buffer, position)
-            if zero or length > MAX_PAYLOAD:
-                raise ProtocolError(f"bad frame header: kind {kind}, length {length}")
-            end = position + HEADER.size + length
-            if len(buffer) < end:
-                break
-            frames.append((kind, job, bytes(buffer[position + HEADER.size : end])))
-            position = end
-        del buffer[:position]
+        with memoryview(self._buffer) as view:
+            while len(view) - position >= HEADER.size:
+                kind, zero, job, length = HEADER.unpack_from(view, position)
+                if zero or length > MAX_PAYLOAD:
+                    raise ProtocolError(f"bad frame header: kind {kind}, length {length}")
+                start = position + HEADER.size
+                if len(view) < start + length:
+                    break
+                frames.append((kind, job, bytes(view[start : start + length])))
+                position = start + length
+        del self._buffer[:position]
         return frames
 
 
@@ -135,32 +143,64 @@ def pack_job(
     return limits + pack_strings([cwd]) + pack_strings(argv) + pack_strings(env)
 
 
-def unpack_job(data: bytes) -> dict[str, object]:
-    """What `pack_job` packed, by its names.
+class Job:
+    """The payload of JOB: what to run, where, and within which limits.
 
-    Raises ProtocolError where it is not that.
+    ``env`` holds NAME=VALUE strings. ``wall_time`` and ``cpu_time`` are seconds, ``output``
+    is bytes of stdout and stderr together.
+    """
+
+    __slots__ = ("argv", "cpu_time", "cwd", "env", "output", "wall_time")
+
+    argv: list[bytes]
+    env: list[bytes]
+    cwd: bytes
+    wall_time: float
+    cpu_time: float
+    output: int
+
+
+def unpack_job(data: bytes) -> Job:
+    """What `pack_job` packed.
+
+    Raises ProtocolError where it is not that, or cannot be run.
     """
     if len(data) < JOB_LIMITS.size:
         raise ProtocolError("a JOB is too short")
-    wall_time, cpu_time, output = JOB_LIMITS.unpack_from(data)
-    (cwd,), position = unpack_strings(data, JOB_LIMITS.size)
-    argv, position = unpack_strings(data, position)
-    env, position = unpack_strings(data, position)
-    if position != len(data) or not argv:
+    job = Job()
+    job.wall_time, job.cpu_time, job.output = JOB_LIMITS.unpack_from(data)
+    folders, position = unpack_strings(data, JOB_LIMITS.size)
+    job.argv, position = unpack_strings(data, position)
+    job.env, position = unpack_strings(data, position)
+    if position != len(data) or len(folders) != 1 or not job.argv:
         raise ProtocolError("a JOB is malformed")
-    return {
-        "argv": argv, "env": env, "cwd": cwd,
-        "wall_time": wall_time, "cpu_time": cpu_time, "output": output,
-    }  # fmt: skip
+    job.cwd = folders[0]
+    _check_job(job)
+    return job
+
+
+def _check_job(job: Job) -> None:
+    for seconds in (job.wall_time, job.cpu_time):
+        if not 0 < seconds <= MAX_SECONDS:  # nor is it, where it is not a number
+            raise ProtocolError(f"a JOB with a limit of {seconds} seconds")
+    for string in (job.cwd, *job.argv, *job.env):
+        if b"\0" in string:
+            raise ProtocolError("a JOB with a NUL byte in a string")
+    for string in job.env:
+        if string.find(b"=") < 1:
+            raise ProtocolError("a JOB with an environment string that is not NAME=VALUE")
 
 
 class Exit:
     """The payload of EXIT.
 
-    ``cause`` is one of EXITED … CANCELLED; ``status`` the exit code (EXITED) or signal.
-    ``wall_time`` is seconds, ``cpu_time`` nanoseconds, ``peak_memory`` and the output counts bytes.
-    The counts are events during this job: OOM kills, forks refused by the pids limit, and
+    ``cause`` is one of EXITED … CANCELLED; ``status`` the exit code (EXITED), the signal
+    (SIGNALED), or 0. ``wall_time`` is seconds from JOB until the main program was over,
+    ``cpu_time`` nanoseconds of all processes of the job, ``peak_memory`` bytes since the
+    container started, and the output counts bytes that were sent.
+    The others count events during this job: OOM kills, forks refused by the pids limit, and
     1 where the workspace or /tmp had no byte or no inode left at the end.
+    None is what the agent could not find out.
     """
 
     FIELDS = (
@@ -172,28 +212,33 @@ class Exit:
     cause: int
     status: int
     wall_time: float
-    cpu_time: int
-    peak_memory: int
-    oom_kills: int
-    pids_refused: int
-    workspace_full: int
-    tmp_full: int
+    cpu_time: int | None
+    peak_memory: int | None
+    oom_kills: int | None
+    pids_refused: int | None
+    workspace_full: int | None
+    tmp_full: int | None
     stdout_bytes: int
     stderr_bytes: int
 
-    def __init__(self, **values: float) -> None:
+    def __init__(self, **values: float | None) -> None:
         for name in self.FIELDS:
             setattr(self, name, values[name])
 
     def pack(self) -> bytes:
-        return EXIT_BODY.pack(*(getattr(self, name) for name in self.FIELDS))
+        """The payload."""
+        values = [getattr(self, name) for name in self.FIELDS]
+        return EXIT_BODY.pack(*(_UNKNOWN if value is None else value for value in values))
 
     @classmethod
     def unpack(cls, data: bytes) -> "Exit":
         """Raises ProtocolError where ``data`` is not an EXIT payload."""
         if len(data) != EXIT_BODY.size:
             raise ProtocolError(f"an EXIT of {len(data)} bytes")
-        values = dict(zip(cls.FIELDS, EXIT_BODY.unpack(data), strict=True))
-        if values["cause"] > CANCELLED:
-            raise ProtocolError(f"an EXIT with cause {values['cause']}")
-        return cls(**values)
+        values = [None if value == _UNKNOWN else value for value in EXIT_BODY.unpack(data)]
+        end = cls(**dict(zip(cls.FIELDS, values, strict=True)))
+        if end.cause > CANCELLED or end.stdout_bytes is None or end.stderr_bytes is None:
+            raise ProtocolError(f"an EXIT with cause {end.cause}")
+        if not 0 <= end.wall_time <= MAX_SECONDS:  # nor is it, where it is not a number
+            raise ProtocolError(f"an EXIT after {end.wall_time} seconds")
+        return end

@@ -1,6 +1,6 @@
 """The seam between deciding and enforcing: what an engine must do, and the choice of one."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +8,7 @@ from typing import Protocol
 from sandbox_runner.events import Event, Exited
 from sandbox_runner.spec import ContainerSpec, Image, Job
 
-Emit = Callable[[Event], None]
+Emit = Callable[[Event], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,9 @@ class Container(Protocol):
     id: str
 
     async def execute(self, job: Job, emit: Emit) -> Exited:
-        """Runs ``job``; hands Started and each Output to ``emit``, which never blocks, as they come.
+        """Runs ``job``; hands Started and each Output to ``emit`` as they come.
+
+        While ``emit`` waits nothing is read, so that in the end the program waits, too.
 
         Returns how the program ended, also where the container died under it. The wall time is
         enforced here even if what runs inside does not.

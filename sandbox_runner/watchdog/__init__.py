@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PROCESS = Path(__file__).with_name("process.py")
+_DETACHED = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "DETACHED_PROCESS", 0)
 _FAREWELL_TIME = 5  # seconds for the process to end after its farewell
 
 
@@ -47,7 +48,9 @@ def guarded(instance: str, *, docker_host: str | None) -> Iterator[Watchdog]:
             stdin=reader,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            **_detached(),
+            # Out of reach of the signals that a terminal sends to the owner's process group.
+            start_new_session=sys.platform != "win32",
+            creationflags=_DETACHED,
         )
     except BaseException:
         os.close(writer)
@@ -65,10 +68,3 @@ def guarded(instance: str, *, docker_host: str | None) -> Iterator[Watchdog]:
         os.close(writer)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_FAREWELL_TIME)
-
-
-def _detached() -> dict[str, object]:
-    """Out of reach of the signals that a terminal sends to the owner's process group."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
-    return {"start_new_session": True}

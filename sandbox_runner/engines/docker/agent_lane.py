@@ -4,7 +4,6 @@ What arrives is untrusted: by forging it a program could only misreport itself, 
 `protocol.Splitter` takes nothing else.
 """
 
-import math
 from collections.abc import AsyncIterable, AsyncIterator
 
 import anyio
@@ -14,7 +13,7 @@ from sandbox_runner.engines import Emit
 from sandbox_runner.engines.docker.channel import Channel
 from sandbox_runner.engines.docker.demux import Demux, DemuxError
 from sandbox_runner.errors import EngineError, InvalidRequest, StartFailed
-from sandbox_runner.events import Exited, Output, Started, Status, Stream, Usage
+from sandbox_runner.events import Event, Exited, Output, Started, Status, Stream, Usage
 from sandbox_runner.spec import Job
 
 HELLO_TIMEOUT = 30  # seconds for PID 1 to report: a loaded host may be slow to start it
@@ -62,8 +61,8 @@ class AgentLane:
         self._job += 1
         self._credit = protocol.STDIN_WINDOW
         try:
-            with anyio.fail_after(job.limits.wall_time + DEADLINE_GRACE):
-                return await self._converse(job, emit)
+            with anyio.fail_after(job.limits.wall_time + DEADLINE_GRACE) as deadline:
+                return await self._converse(job, _outside(deadline, emit))
         except TimeoutError:
             # The agent holds the deadline; it did not keep it, so the container is ended from outside.
             return Exited(
@@ -123,13 +122,13 @@ class AgentLane:
                 raise ChannelEnded("a frame of another job")
             stream = _OUTPUTS.get(kind)
             if stream is not None:
-                emit(Output(stream, body, offsets[stream]))
+                await emit(Output(stream, body, offsets[stream]))
                 offsets[stream] += len(body)
             elif kind == protocol.CREDIT and len(body) == 4:
                 self._credit += int.from_bytes(body, "big")
                 self._credited.set()
             elif kind == protocol.STARTED:
-                emit(Started(self._run_id))
+                await emit(Started(self._run_id))
             elif kind == protocol.EXIT:
                 return _exited(body, offsets)
             elif kind == protocol.FAILED:
@@ -151,6 +150,17 @@ class AgentLane:
             except (DemuxError, protocol.ProtocolError) as error:
                 raise ChannelEnded(str(error)) from error
         raise ChannelEnded("the stream ended")
+
+
+def _outside(deadline: anyio.CancelScope, emit: Emit) -> Emit:
+    """``emit``, the time that it waits for its consumer not counted: the agent cannot report through it."""
+
+    async def emitted(event: Event) -> None:
+        began = anyio.current_time()
+        await emit(event)
+        deadline.deadline += anyio.current_time() - began
+
+    return emitted
 
 
 def _unpack_hello(kind: int, body: bytes) -> tuple[int, int]:
@@ -207,11 +217,10 @@ def _exited(body: bytes, offsets: dict[Stream, int]) -> Exited:
 
 
 def _usage(end: protocol.Exit, offsets: dict[Stream, int]) -> Usage:
-    wall = end.wall_time if math.isfinite(end.wall_time) else 0.0
     return Usage(
-        wall_time=wall,
-        cpu_time=None if end.cpu_time == protocol.UNKNOWN else end.cpu_time / 1e9,
-        peak_memory=None if end.peak_memory == protocol.UNKNOWN else end.peak_memory,
+        wall_time=end.wall_time,
+        cpu_time=None if end.cpu_time is None else end.cpu_time / 1e9,
+        peak_memory=end.peak_memory,
         stdout_bytes=offsets["stdout"],
         stderr_bytes=offsets["stderr"],
     )

@@ -13,6 +13,7 @@ from sandbox_runner.errors import EngineUnavailable
 
 if TYPE_CHECKING:
     from docker import APIClient
+    from docker.tls import TLSConfig
 
 MINIMUM_API = (1, 41)
 CALL_TIMEOUT = 60  # seconds for one answer of the daemon
@@ -116,7 +117,7 @@ def _context_address() -> str | None:
     return None if context is None or context.Name == "default" else str(context.Host)
 
 
-def _tls(address: str) -> object:
+def _tls(address: str) -> "bool | TLSConfig":
     """The SDK's TLS settings from DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as `docker` reads them."""
     verify = os.environ.get("DOCKER_TLS_VERIFY", "") != ""
     folder = os.environ.get("DOCKER_CERT_PATH")

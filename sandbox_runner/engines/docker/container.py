@@ -119,7 +119,7 @@ class _Wait:
     """
 
     def __init__(self, client: "APIClient", container_id: str) -> None:
-        self._client = client
+        self._client: Any = client  # two methods below are the SDK's own, without a public name
         self._id = container_id
         self._response: Any = None
 
@@ -194,5 +194,5 @@ async def _remove(client: "APIClient", call: Caller, name: str) -> None:
             raise
         return True
 
-    while not await call(remove):
-        await anyio.sleep(_REMOVAL_PAUSE)  # noqa: ASYNC110 - the daemon tells nobody that it has removed it
+    while not await call(remove):  # noqa: ASYNC110 - the daemon tells nobody that it has removed it
+        await anyio.sleep(_REMOVAL_PAUSE)

@@ -60,7 +60,7 @@ class GeneralLane:
         """Raises what starting raises."""
         await self._daemon.start()
         self._progress.started = anyio.current_time()
-        emit(Started(self._run_id))
+        await emit(Started(self._run_id))
         exit_code = _EXIT_SIGKILL
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._send_stdin, job)
@@ -99,7 +99,7 @@ class GeneralLane:
                 stream: Stream = "stderr" if name == "stderr" else "stdout"
                 kept = piece[: max(0, job.limits.output - sum(sizes.values()))]
                 if kept:
-                    emit(Output(stream, kept, sizes[stream]))
+                    await emit(Output(stream, kept, sizes[stream]))
                     sizes[stream] += len(kept)
                 if len(kept) < len(piece):
                     self._end("output_limit")

@@ -37,8 +37,6 @@ def create_body(spec: ContainerSpec) -> Json:
         "ExposedPorts": {},
         "Volumes": {},
         "Healthcheck": {"Test": ["NONE"]},
-        "OnBuild": [],
-        "Shell": [],
         "StopSignal": "SIGKILL",
         "StopTimeout": 0,
         "HostConfig": _host_config(spec),
@@ -71,7 +69,6 @@ def _isolation(spec: ContainerSpec) -> Json:
         "ReadonlyPaths": list(spec.readonly_paths),
         "Tmpfs": {mount.path: _tmpfs_options(mount) for mount in spec.tmpfs},
         "ShmSize": spec.shm_size,
-        "Isolation": "",
         "Runtime": spec.oci_runtime or "",
         "Init": not spec.image.agent,
     }
@@ -83,8 +80,6 @@ def _limits(spec: ContainerSpec) -> Json:
         "Memory": limits.memory,
         "MemorySwap": limits.memory,
         "MemoryReservation": 0,
-        "KernelMemory": 0,
-        "KernelMemoryTCP": 0,
         "MemorySwappiness": None,
         "OomKillDisable": False,
         "OomScoreAdj": spec.oom_score_adj,
@@ -92,8 +87,6 @@ def _limits(spec: ContainerSpec) -> Json:
         "CpuShares": 0,
         "CpuPeriod": 0,
         "CpuQuota": 0,
-        "CpuRealtimePeriod": 0,
-        "CpuRealtimeRuntime": 0,
         "CpusetCpus": "",
         "CpusetMems": "",
         "PidsLimit": limits.pids,
@@ -114,7 +107,6 @@ def _lifecycle(spec: ContainerSpec) -> Json:
         "AutoRemove": True,
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
         "LogConfig": {"Type": "none", "Config": {}},
-        "ContainerIDFile": "",
         # Without an endpoint no resolver is copied in; a foreign image is given one that cannot answer.
         "Dns": [] if spec.image.agent else ["127.0.0.1"],
     }
@@ -124,7 +116,6 @@ _NOTHING_FROM_THE_HOST: Json = {
     "Binds": [],
     "Mounts": [],
     "VolumesFrom": [],
-    "VolumeDriver": "",
     "Devices": [],
     "DeviceCgroupRules": [],
     "DeviceRequests": [],
@@ -135,8 +126,6 @@ _NOTHING_FROM_THE_HOST: Json = {
     "PortBindings": {},
     "PublishAllPorts": False,
     "Sysctls": {},
-    "StorageOpt": {},
-    "Cgroup": "",
 }
 
 

@@ -1,0 +1,155 @@
+"""PID 1: seals itself, greets the host, and runs one job after another until the host is gone.
+
+One thread and one poll: nothing here may block, or a deadline would wait for it.
+"""
+
+import posix
+import select
+import sys
+from time import monotonic
+
+from . import protocol
+from .channel import Channel
+from .evidence import Evidence
+from .program import kill_everything, open_oom_score, reap, spawn
+from .protocol import ProtocolError
+from .run import KILLING, OVER, Run
+from .seal import close_inherited, ignore_signals, undumpable
+from .workspace import Workspace
+
+_FILE_KINDS = (protocol.FILE, protocol.FILE_DATA, protocol.FILE_END)
+_RUN_KINDS = (protocol.STDIN, protocol.STDIN_EOF, protocol.SIGNAL, protocol.CANCEL)
+_LONGEST_POLL = 3_600_000  # milliseconds; poll takes no more than a C int
+_WAKEUPS = 4096  # bytes, each a SIGCHLD
+
+
+class Agent:
+    """What PID 1 holds: all its descriptors are opened here, as a program can forbid it to open more."""
+
+    __slots__ = ("channel", "evidence", "oom_score", "over", "run", "wakeup", "workspace")
+
+    def __init__(self, *, oom_score: int, wakeup: int) -> None:
+        self.oom_score = oom_score
+        self.wakeup = wakeup
+        self.channel = Channel()
+        self.evidence = Evidence()
+        self.workspace = Workspace()
+        self.run: Run | None = None
+        self.over = 0  # the number of the last job that ended
+
+
+def main() -> None:
+    """Does not return."""
+    if posix.getpid() != 1:
+        sys.exit("This is PID 1 of a container; elsewhere it would kill all processes of its user.")
+    close_inherited()
+    oom_score = open_oom_score()
+    flags = protocol.UNDUMPABLE if undumpable() else 0
+    agent = Agent(oom_score=oom_score, wakeup=ignore_signals())
+    posix.umask(0o022)
+    try:
+        _serve(agent, flags)
+    except EOFError:
+        kill_everything()
+        posix._exit(0)
+
+
+def _serve(agent: Agent, flags: int) -> None:
+    agent.channel.send(protocol.HELLO, 0, protocol.HELLO_BODY.pack(protocol.VERSION, flags))
+    try:
+        while True:
+            _step(agent)
+    except ProtocolError as error:
+        kill_everything()
+        _fail(agent, protocol.STAGE_PROTOCOL, str(error))
+        agent.channel.finish()
+        posix._exit(1)
+
+
+def _step(agent: Agent) -> None:
+    ready = _wait(agent)
+    if 1 in ready:
+        agent.channel.flush()
+    if 0 in ready:
+        for kind, job, payload in agent.channel.receive():
+            _handle(agent, kind, job, payload)
+    if agent.wakeup in ready or (agent.run and agent.run.phase == KILLING):
+        _reap(agent, ready)
+    if agent.run:
+        agent.run.advance(ready, monotonic())
+        if agent.run.phase == OVER:
+            agent.run = None
+            agent.over += 1
+
+
+def _wait(agent: Agent) -> dict[int, int]:
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    poll.register(agent.wakeup, select.POLLIN)
+    if not agent.channel.clear:
+        poll.register(1, select.POLLOUT)
+    timeout = None
+    if agent.run:
+        now = monotonic()
+        timeout = min(max(agent.run.next_look(now) - now, 0) * 1000, _LONGEST_POLL)
+        for descriptor, events in agent.run.interest(now):
+            poll.register(descriptor, events)
+    return dict(poll.poll(timeout))
+
+
+def _reap(agent: Agent, ready: dict[int, int]) -> None:
+    if agent.wakeup in ready:
+        posix.read(agent.wakeup, _WAKEUPS)  # before the waiting, so that a later end is told again
+    ended, any_left = reap()
+    if agent.run:
+        agent.run.note_ended(ended, any_left=any_left)
+
+
+def _handle(agent: Agent, kind: int, job: int, payload: bytes) -> None:
+    if 0 < job <= agent.over:
+        return  # sent before the host knew that the job was over
+    if job != agent.over + 1:
+        raise ProtocolError(f"a frame of job {job} after job {agent.over}")
+    if agent.run:
+        agent.run.handle(kind, payload)
+    elif kind in _FILE_KINDS:
+        _receive_file(agent, kind, payload)
+    elif kind == protocol.JOB:
+        _start(agent, job, payload)
+    else:
+        raise ProtocolError(f"a frame of kind {kind} while no job runs")
+
+
+def _receive_file(agent: Agent, kind: int, payload: bytes) -> None:
+    try:
+        agent.workspace.take(kind, payload)
+    except OSError as error:
+        agent.workspace.close()
+        _fail(agent, protocol.STAGE_FILE, _sentence(error), error.errno)
+
+
+def _start(agent: Agent, number: int, payload: bytes) -> None:
+    agent.workspace.close()
+    started = monotonic()
+    job = protocol.unpack_job(payload)
+    agent.evidence.begin()
+    try:
+        program = spawn(job, home=agent.workspace.root, oom_score=agent.oom_score)
+    except OSError as error:
+        _fail(agent, protocol.STAGE_EXEC, _sentence(error), error.errno)
+        return
+    agent.channel.send(protocol.STARTED, number)
+    agent.run = Run(number, job, program, started=started, channel=agent.channel, evidence=agent.evidence)
+
+
+def _fail(agent: Agent, stage: int, message: str, errno: int | None = 0) -> None:
+    """The job is not run, or no longer; what else arrives for it is dropped."""
+    agent.over += 1
+    body = protocol.FAILED_BODY.pack(stage, errno or 0) + message.encode(errors="replace")
+    agent.channel.send(protocol.FAILED, agent.over, body)
+
+
+def _sentence(error: OSError) -> str:
+    name = error.filename
+    shown = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+    return f"{shown}: {error.strerror}"

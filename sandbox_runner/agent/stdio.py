@@ -1,0 +1,98 @@
+"""What the program prints and reads: bytes between its pipes and the channel."""
+
+import posix
+
+from .channel import Channel
+from .protocol import STDIN_WINDOW, ProtocolError
+
+_BUFFER = memoryview(bytearray(1 << 16))  # made ahead: the program can deny us memory by prlimit
+
+
+class Output:
+    """One of the program's two output pipes; ``pipe`` is -1 once it has ended."""
+
+    __slots__ = ("kind", "pipe", "sent")
+
+    def __init__(self, kind: int, pipe: int) -> None:
+        self.kind = kind
+        self.pipe = pipe
+        self.sent = 0
+
+    def pump(self, channel: Channel, *, job: int, allowed: int) -> int:
+        """Sends what one read yields, but not more than ``allowed`` bytes of it.
+
+        The bytes read; 0 at the end of the pipe, which is then closed; -1 where nothing is there now.
+        """
+        try:
+            count = posix.readv(self.pipe, [_BUFFER])
+        except BlockingIOError:
+            return -1
+        if not count:
+            self.close()
+        elif allowed:
+            kept = min(count, allowed)
+            channel.send(self.kind, job, _BUFFER[:kept])
+            self.sent += kept
+        return count
+
+    def close(self) -> None:
+        """Reads no more: the program gets SIGPIPE if it still writes."""
+        if self.pipe >= 0:
+            posix.close(self.pipe)
+            self.pipe = -1
+
+
+class Input:
+    """The program's stdin. What it will never read is dropped, and credited like what it took."""
+
+    __slots__ = ("_ended", "_waiting", "credit", "pipe")
+
+    def __init__(self, pipe: int) -> None:
+        self.pipe = pipe
+        self.credit = 0
+        self._waiting = bytearray()
+        self._ended = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the program has yet to make room for bytes."""
+        return bool(self._waiting)
+
+    def take(self, data: bytes) -> None:
+        """Passes on ``data``. Raises ProtocolError where it exceeds the credit, or follows the end."""
+        if self._ended or len(self._waiting) + self.credit + len(data) > STDIN_WINDOW:
+            raise ProtocolError("STDIN beyond its credit or its end")
+        self._waiting += data
+        self.feed()
+
+    def end(self) -> None:
+        """Closes the pipe once all before is written."""
+        self._ended = True
+        self.feed()
+
+    def feed(self) -> None:
+        """Writes as much as the pipe holds."""
+        if self._waiting and self.pipe >= 0:
+            self._write()
+        if self.pipe < 0:
+            self.credit += len(self._waiting)
+            self._waiting.clear()
+        elif self._ended and not self._waiting:
+            self.close()
+
+    def close(self) -> None:
+        """Writes no more."""
+        if self.pipe >= 0:
+            posix.close(self.pipe)
+            self.pipe = -1
+
+    def _write(self) -> None:
+        try:
+            count = posix.write(self.pipe, self._waiting)
+        except BlockingIOError:
+            return
+        except OSError:  # nobody can read it any more
+            self.close()
+            return
+        del self._waiting[:count]
+        self.credit += count

@@ -1,0 +1,46 @@
+"""The command line `sandbox-runner COMMAND …`.
+
+Each command is a module of this package with `EXAMPLES`, `add_arguments(parser)` and
+`execute(arguments) -> exit status`. Only the module of the command that was asked for is
+imported: a run pays for no other.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from sandbox_runner.cli.exits import guarded
+from sandbox_runner.cli.parsing import parse_command, parse_top
+
+COMMANDS = {
+    "setup": "Make this machine ready: an engine, the images, their self-tests.",
+    "run": "Run a program in a sealed container of its own.",
+    "doctor": "Prove on this machine that each promised control holds.",
+    "ps": "List the live runs of this machine.",
+    "kill": "End live runs.",
+    "images": "List the images, and whether they are built and current.",
+    "languages": "List the languages that programs may be written in.",
+    "reap": "Remove what a crash left behind.",
+    "uninstall": "Remove the images and everything else that setup made.",
+    "config": "Show the settings in force and where each comes from.",
+    "completion": "Print a completion script for a shell.",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line ``argv``, by default the process's own; returns the exit status.
+
+    2: the request or a setting must change; 75: retry later; 125: the engine, or this program;
+    130: interrupted. `run` otherwise returns the status of the program it ran.
+    """
+    return guarded(lambda: _dispatch(list(sys.argv[1:] if argv is None else argv)))
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+def _dispatch(words: list[str]) -> int:
+    if words and words[0] in COMMANDS:
+        return parse_command(words[0], COMMANDS[words[0]], words[1:])
+    return parse_top(COMMANDS, words)

@@ -1,0 +1,51 @@
+"""`sandbox-runner ps`: the live runs."""
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from sandbox_runner.cli.engine import connected
+from sandbox_runner.cli.parsing import add_settings
+from sandbox_runner.cli.table import emit_table
+from sandbox_runner.owner import is_alive
+
+if TYPE_CHECKING:
+    from sandbox_runner.engines.docker.inventory import LiveRun
+
+EXAMPLES = """\
+sandbox-runner ps
+watch sandbox-runner ps"""
+_HEADINGS = ("RUN", "LANGUAGE", "STATE", "AGE", "DEADLINE", "PRINCIPAL", "PROCESS")
+_ALIVE = {True: "", False: ", gone: 'sandbox-runner reap' removes the run", None: ", elsewhere"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Lists the runs, oldest first. DEADLINE is when anyone may remove the container."""
+    from sandbox_runner.engines.docker.inventory import list_runs  # noqa: PLC0415 - loads the SDK
+
+    with connected(arguments) as client:
+        runs = sorted(list_runs(client), key=lambda run: run.created)
+    now = time.time()
+    emit_table(_HEADINGS, [_row(run, now) for run in runs])
+    return 0
+
+
+def _row(run: "LiveRun", now: float) -> tuple[str, ...]:
+    return (
+        run.run_id,
+        run.language or "-",
+        run.state,
+        f"{max(0, now - run.created):.0f} s",
+        f"in {run.deadline - now:.0f} s" if run.deadline > now else "over",
+        run.principal,
+        _process(run.owner),
+    )
+
+
+def _process(owner: str) -> str:
+    pid = owner.partition(":")[2].partition(":")[0]
+    return pid + _ALIVE[is_alive(owner)]

@@ -1,0 +1,26 @@
+"""`sandbox-runner reap`: removes what a crash left behind."""
+
+import argparse
+
+from sandbox_runner.cli.engine import connected
+from sandbox_runner.cli.exits import emit, one_line
+from sandbox_runner.cli.parsing import add_settings
+
+EXAMPLES = "sandbox-runner reap"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Removes the containers of ours that no living process owns, and says which they were."""
+    from sandbox_runner.engines.docker import inventory  # noqa: PLC0415 - loads the SDK
+
+    with connected(arguments) as client:
+        removed = inventory.reap(client)
+    for run in removed:
+        emit(one_line(f"removed run {run.run_id} ({run.language or 'command'}, {run.state})"))
+    if not removed:
+        emit("Nothing was left behind.")
+    return 0

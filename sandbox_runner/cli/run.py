@@ -1,0 +1,164 @@
+"""`sandbox-runner run`: one program, its output as it is produced, its exit status as ours."""
+
+import argparse
+import asyncio
+import json
+
+from sandbox_runner.cli.exits import emit, exit_status, say, write_status
+from sandbox_runner.cli.parsing import add_settings, settings
+from sandbox_runner.cli.program import build_request
+from sandbox_runner.cli.signals import Ending, ending_signals
+from sandbox_runner.cli.streams import Terminal
+from sandbox_runner.config import Config, load_config
+from sandbox_runner.events import Event, Output, Truncated
+from sandbox_runner.languages import find_language
+from sandbox_runner.policy import check
+from sandbox_runner.request import RunRequest
+from sandbox_runner.result import RunResult
+from sandbox_runner.spec import ResolvedLimits
+
+EXAMPLES = """\
+sandbox-runner run -c 'print(2**100)'
+sandbox-runner run --timeout 5 --memory 256m --file input.csv analysis.py input.csv
+sandbox-runner run --language javascript -c 'console.log(process.version)'
+sandbox-runner run -- bash -c 'ls -l /workspace | wc -l'
+cat words.txt | sandbox-runner run -- sort -u
+sandbox-runner run --file data/ --file report.py:tools/report.py main.py
+sandbox-runner run --json -c 'print(1)' | jq .usage
+echo 'print(6 * 7)' | sandbox-runner run"""
+_EXIT_STATUS = """
+
+exit status:
+  the program's own; 128+n where signal n ended it; 124 timed out; 137 out of memory;
+  152 CPU time used up; 153 too much output; 130 Ctrl-C; 2 the request must change;
+  75 retry later; 125 the engine failed"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (parser.epilog or "") + _EXIT_STATUS
+    parser.usage = "%(prog)s [OPTION]… (-c CODE [ARG]… | FILE [ARG]… | -- CMD [ARG]…)"
+    parser.add_argument("-c", dest="code", metavar="CODE", help="the program's text")
+    program = parser.add_argument(
+        "program",
+        metavar="FILE",
+        nargs=argparse.PARSER,  # FILE and all that follows it, options too: they are the program's
+        help="the program's file, or - for stdin, as without any program; then the program's arguments",
+    )
+    program.required = False
+    _add_program_options(parser)
+    _add_limits(parser)
+    parser.add_argument("--engine", metavar="E", help="the container engine: auto or docker")
+    parser.add_argument(
+        "--quiet", action="store_true", help="say nothing on stderr about limits that were met"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as one JSON document, and only that"
+    )
+    add_settings(parser)
+
+
+def _add_program_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--language", metavar="L", help="its language; by default from FILE's extension, else python"
+    )
+    parser.add_argument(
+        "-e", dest="env", metavar="NAME=VALUE", action="append", default=[],
+        help="an environment variable; NAME alone passes on the value it has here",
+    )  # fmt: skip
+    parser.add_argument(
+        "--stdin",
+        metavar="FILE",
+        help="the program's stdin; - passes ours on, as is done unasked where it is piped",
+    )
+    parser.add_argument(
+        "--file", metavar="SRC[:DEST]", action="append", default=[],
+        help="put a file, or a folder's files, into the program's folder",
+    )  # fmt: skip
+    parser.add_argument("--image", metavar="I", help="run in another image than the language's")
+    parser.add_argument("--profile", metavar="P", help="the seccomp profile: default or strict")
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--timeout", metavar="S", type=float, help="seconds that the run may take")
+    parser.add_argument("--cpu-time", metavar="S", type=float, help="seconds of CPU time, over all processes")
+    parser.add_argument("--memory", metavar="SIZE", help="memory, such as 256m or 2g")
+    parser.add_argument("--cpus", metavar="N", type=float, help="cores that may be used at once, such as 0.5")
+    parser.add_argument("--pids", metavar="N", type=int, help="processes and threads at once")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Runs the program; returns the exit status."""
+    flags = settings(arguments)
+    if arguments.engine is not None:
+        flags["engine"] = arguments.engine
+    config = load_config(flags=flags).config
+    request = build_request(arguments, config)
+    language = find_language(request.language) if request.language else None
+    limits = check(config.policy(), request, language=language)  # refused before an engine is looked for
+    return asyncio.run(_run(request, limits, config, arguments))
+
+
+async def _run(
+    request: RunRequest, limits: ResolvedLimits, config: Config, arguments: argparse.Namespace
+) -> int:
+    output = _Output(quiet=arguments.quiet, silent=arguments.json)
+    with ending_signals() as ending:
+        try:
+            result = await _stream(request, config, output, ending)
+        except asyncio.CancelledError:
+            if ending.signal is None:
+                raise
+            return 128 + ending.signal
+    if output.failure is not None:
+        return write_status(output.failure)
+    if arguments.json:
+        emit(json.dumps(result.as_dict()))
+    if not arguments.quiet:
+        _say_notes(result, limits, config)
+    if result.status == "cancelled" and ending.signal is not None:
+        return 128 + ending.signal
+    return exit_status(result)
+
+
+async def _stream(request: RunRequest, config: Config, output: "_Output", ending: Ending) -> RunResult:
+    from sandbox_runner.runner import Runner  # noqa: PLC0415 - the engine's SDK loads with it
+
+    async with Runner.open(config) as runner, runner.stream(request, lossless=True) as stream:
+        ending.cancel_run = stream.cancel
+        async for event in stream:
+            await output.take(event)
+            if output.failure is not None:
+                stream.cancel()
+        return await stream.result()
+
+
+class _Output:
+    """Where events go. ``failure`` is what our stdout or stderr said when it took no more."""
+
+    def __init__(self, *, quiet: bool, silent: bool) -> None:
+        self._quiet = quiet
+        self._terminal = None if silent else Terminal()
+        self.failure: OSError | None = None
+
+    async def take(self, event: Event) -> None:
+        if self._terminal is None or self.failure is not None:
+            return
+        if isinstance(event, Output):
+            try:
+                await self._terminal.write(event.stream, event.data)
+            except OSError as error:
+                self.failure = error
+        elif isinstance(event, Truncated) and not self._quiet:
+            say(
+                f"{event.dropped} bytes of {event.stream} are missing here: they were read too slowly. "
+                "Read faster, or let the program write less."
+            )
+
+
+def _say_notes(result: RunResult, limits: ResolvedLimits, config: Config) -> None:
+    if result.status in ("exited", "signaled") and not result.limits_hit and not result.reason:
+        return
+    from sandbox_runner.cli.notes import notes  # noqa: PLC0415 - few runs have any
+
+    for note in notes(result, limits, config):
+        say(note)

@@ -1,0 +1,89 @@
+"""After kill -9 of the process that owns a run, at any moment, nothing is left within 5 seconds.
+
+The owner runs programs one after another, so that a random moment falls into create, attach, start,
+run or remove. No later start helps: only the watchdog acts.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sandbox_runner.engines.docker.inventory import list_runs
+
+OWNER = Path(__file__).with_name("owner_that_runs.py")
+KILLS = 200
+BATCH = 4  # owners at once: more only wait for each other on a small machine
+LONGEST_RUN = 0.6  # seconds; the moment of the kill is drawn from it
+ALLOWED = 5.0
+
+
+def start_owner(*arguments: str) -> subprocess.Popen[str]:
+    owner = subprocess.Popen(
+        [sys.executable, str(OWNER), *arguments], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert int(owner.stdout.readline()) == owner.pid
+    return owner
+
+
+def left_by(client, pid: int) -> list[str]:
+    return [f"{run.run_id} {run.state}" for run in list_runs(client) if f":{pid}:" in run.owner]
+
+
+def wait_until_gone(client, pids: list[int], killed: float) -> dict[int, list[str]]:
+    """What each of ``pids`` has left when it is nothing, or when the allowed time is over."""
+    while True:
+        left = {pid: left_by(client, pid) for pid in pids}
+        left = {pid: names for pid, names in left.items() if names}
+        if not left or time.monotonic() - killed > ALLOWED:
+            return left
+
+
+@pytest.mark.timeout(900)
+def test_200_kills_at_random_moments_leave_no_container(docker_client, built_image):
+    states: dict[str, int] = {}
+    for _ in range(KILLS // BATCH):
+        owners = [start_owner() for _ in range(BATCH)]
+        for owner in owners:
+            # The moment is the attack: drawn anew for each, not waited for.
+            time.sleep(random.uniform(0, LONGEST_RUN / BATCH))
+            for text in left_by(docker_client, owner.pid) or ["none"]:
+                state = text.rpartition(" ")[2]
+                states[state] = states.get(state, 0) + 1
+            os.killpg(owner.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        for owner in owners:
+            owner.wait()
+            owner.stdout.close()
+        assert wait_until_gone(docker_client, [owner.pid for owner in owners], killed) == {}
+    print("what the owners had when they were killed:", states)
+    assert len(states) > 2, f"the moments all fell into the same phase: {states}"
+
+
+def test_without_the_watchdog_a_killed_owner_leaves_a_container(docker_client, built_image):
+    """The control's absence: what the test above relies on is the watchdog and nothing else."""
+    left = 0
+    for _ in range(20):
+        owner = start_owner()
+        watchdogs = psutil.Process(owner.pid).children()
+        assert watchdogs
+        for watchdog in watchdogs:
+            watchdog.kill()
+        while not any("created" in text for text in left_by(docker_client, owner.pid)):
+            assert owner.poll() is None
+        owner.kill()
+        owner.wait()
+        owner.stdout.close()
+        left = len(wait_until_gone(docker_client, [owner.pid], time.monotonic() - ALLOWED + 1))
+        if left:
+            break
+    assert left
+    for run in list_runs(docker_client):
+        if f":{owner.pid}:" in run.owner:
+            docker_client.remove_container(run.container_id, force=True, v=True)
