@@ -185,10 +185,10 @@ def _untagged(api: docker.APIClient, name: str) -> list[str]:
 
 
 def _labelled_last(api: docker.APIClient, image: str) -> bool:
-    """Whether its own labels are the last thing that was added to it.
+    """Whether the last of its own labels is the last thing that was added to it.
 
     Labels are inherited: a step of a build in progress, or an image that someone builds on
-    ours, has them too, and is not ours to remove.
+    ours, has them too, and is not ours to remove. The builder adds them in their order.
     """
     history = api.history(image)
-    return bool(history) and definitions.LABEL_IMAGE in history[0].get("CreatedBy", "")
+    return bool(history) and definitions.LABEL_PARENT in history[0].get("CreatedBy", "")
