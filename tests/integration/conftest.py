@@ -8,6 +8,14 @@ from sandbox_runner.provision.base import find_base, obtain_base
 from sandbox_runner.provision.host import this_host
 from sandbox_runner.provision.setup import build_images
 
+BUILDING = 1800  # seconds: whichever test comes first waits for the images
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "repository" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(BUILDING))
+
 
 def ignore(_progress) -> None:
     pass
