@@ -20,6 +20,7 @@ from sandbox_runner.provision import packages
 from sandbox_runner.provision.commands import CommandFailed, run_command
 from sandbox_runner.provision.host import Host
 from sandbox_runner.provision.progress import Consent, Progress, Report
+from sandbox_runner.provision.removal import remove_image
 from sandbox_runner.provision.state import load_state, save_state
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def obtain_base(
 def _forget_made(api: "APIClient", repository: str) -> None:
     """One base at a time: with two, the next setup would find the other and build all anew."""
     with suppress(APIError):
-        api.remove_image(made_tag(repository))
+        remove_image(api, made_tag(repository))
 
 
 def _pull(api: "APIClient", reference: str, report: Report) -> str | None:

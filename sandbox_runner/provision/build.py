@@ -18,6 +18,7 @@ from sandbox_runner.errors import BuildFailed, EngineUnavailable
 from sandbox_runner.provision.base import Base
 from sandbox_runner.provision.commands import LAST_LINES
 from sandbox_runner.provision.progress import Progress, Report
+from sandbox_runner.provision.removal import remove_image
 
 SILENCE = 900  # seconds without a word from the builder before it is given up
 
@@ -159,7 +160,7 @@ def _remove_unfinished(api: docker.APIClient, layers: list[str]) -> None:
     """Removes what a failed build left, unless another image is built on it."""
     for layer in layers[-1:]:
         try:
-            api.remove_image(layer)
+            remove_image(api, layer)
         except APIError:
             return
 
@@ -172,7 +173,7 @@ def remove_replaced(api: docker.APIClient, names: tuple[str, ...], *, report: Re
     for name in names:
         for image in _untagged(api, name):
             try:
-                api.remove_image(image)
+                remove_image(api, image)
             except APIError as error:
                 report(Progress("removal", name, f"An older {name} stays for now: {error.explanation}"))
             else:
