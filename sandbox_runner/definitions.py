@@ -19,7 +19,7 @@ REPOSITORY = "sandbox-runner"
 LABEL_IMAGE = "org.sandbox-runner.image"
 LABEL_DEFINITION = "org.sandbox-runner.definition"
 LABEL_AGENT = "org.sandbox-runner.agent"
-LABEL_PARENT = "org.sandbox-runner.parent"  # id of the image it was built on
+LABEL_PARENT = "org.sandbox-runner.parent"  # id of the image it was built on; the builder adds it last
 
 _NOT_BUILT_IN = {"language.toml"}  # read from this installation, so a change needs no build
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import requests.exceptions
 from docker.errors import APIError, ImageNotFound
@@ -20,6 +20,7 @@ from sandbox_runner.provision import packages
 from sandbox_runner.provision.commands import CommandFailed, run_command
 from sandbox_runner.provision.host import Host
 from sandbox_runner.provision.progress import Consent, Progress, Report
+from sandbox_runner.provision.removal import remove_image
 from sandbox_runner.provision.state import load_state, save_state
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 PULLED = "debian:trixie-slim"
 
 _SUITE = "trixie"
-_SILENCE = (10, 60)  # seconds: to connect to the engine, and without a word from it while it pulls
+_CONNECT = 10  # seconds until the engine must have taken a connection
+_SILENCE = 60  # seconds without a word from the engine while it pulls
+_IMPORT = 600  # seconds for the engine to take a base image in
 _MAKING = 1800  # seconds for making the image; it takes about 20
 _TOOLS = ("mmdebstrap", "debian-archive-keyring")
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -91,36 +94,44 @@ def obtain_base(
 def _forget_made(api: "APIClient", repository: str) -> None:
     """One base at a time: with two, the next setup would find the other and build all anew."""
     with suppress(APIError):
-        api.remove_image(made_tag(repository))
+        remove_image(api, made_tag(repository))
 
 
 def _pull(api: "APIClient", reference: str, report: Report) -> str | None:
     """None, or why it could not be pulled."""
     name, tag = parse_repository_tag(reference)
     try:
-        # The SDK's own pull waits for ever where a registry keeps silent.
-        response = api.post(
-            f"{api.base_url}/v{api.api_version}/images/create",
-            params={"fromImage": name, "tag": tag or "latest"},
-            stream=True,
-            timeout=_SILENCE,
-        )
-        with response:
-            return _follow_pull(response.iter_lines(), reference, report)
+        with _create(api, {"fromImage": name, "tag": tag or "latest"}, _SILENCE) as response:
+            return _follow(response.iter_lines(), reference, report)
     except requests.exceptions.Timeout:
-        return f"nothing was heard of it for {_SILENCE[1]} s."
+        return f"nothing was heard of it for {_SILENCE} s."
     except requests.exceptions.RequestException as error:
         raise EngineUnavailable(
             f"The engine stopped answering while it pulled {reference} ({error})."
         ) from error
 
 
-def _follow_pull(lines: Iterator[bytes], reference: str, report: Report) -> str | None:
+def _create(
+    api: "APIClient", parameters: dict[str, str], silence: float, data: IO[bytes] | None = None
+) -> requests.Response:
+    # The SDK's own pull waits for ever where a registry keeps silent; its import breaks off large files.
+    return api.post(
+        f"{api.base_url}/v{api.api_version}/images/create",
+        params=parameters,
+        data=data,
+        headers={"Content-Type": "application/x-tar"},
+        stream=True,
+        timeout=(_CONNECT, silence),
+    )
+
+
+def _follow(lines: Iterator[bytes], reference: str, report: Report) -> str | None:
+    """Reports the engine's progress; returns None at its end, or what the engine says went wrong."""
     for line in lines:
         message = json.loads(line)
         why = message.get("error") or message.get("message")
         if why:
-            return str(why).rstrip(". ") + "."
+            return str(why).rstrip(". \n") + "."
         report(Progress("base", reference, str(message.get("status", ""))))
     return None
 
@@ -143,7 +154,7 @@ def make_base(
         with tempfile.TemporaryDirectory(prefix="sandbox-runner-") as scratch:
             tar = Path(scratch) / "base.tar"
             _mmdebstrap(tar, api.version()["Arch"], report)
-            return _import(api, tar, repository)
+            return _import(api, tar, repository, report)
     except CommandFailed as error:
         raise BuildFailed(
             f"Debian's base image could not be made: {error} Correct that, or load {PULLED} onto the "
@@ -187,12 +198,17 @@ def _mmdebstrap(tar: Path, architecture: str, report: Report) -> None:
     )
 
 
-def _import(api: "APIClient", tar: Path, repository: str) -> Base:
+def _import(api: "APIClient", tar: Path, repository: str, report: Report) -> Base:
     tag = made_tag(repository)
     name, _, suite = tag.rpartition(":")
-    with tar.open("rb") as stream:
-        answer = api.import_image_from_stream(stream, repository=name, tag=suite)
-    last = json.loads(answer.strip().splitlines()[-1])
-    if "error" in last:
-        raise BuildFailed(f"The engine did not take the base image: {last['error']}")
+    try:
+        with (
+            tar.open("rb") as data,
+            _create(api, {"fromSrc": "-", "repo": name, "tag": suite}, _IMPORT, data) as response,
+        ):
+            why = _follow(response.iter_lines(), tag, report)
+    except requests.exceptions.RequestException as error:
+        raise EngineUnavailable(f"The engine stopped answering while it took {tag} in ({error}).") from error
+    if why is not None:
+        raise BuildFailed(f"The engine did not take the base image: {why}")
     return Base(tag, api.inspect_image(tag)["Id"])

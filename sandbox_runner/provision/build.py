@@ -18,11 +18,13 @@ from sandbox_runner.errors import BuildFailed, EngineUnavailable
 from sandbox_runner.provision.base import Base
 from sandbox_runner.provision.commands import LAST_LINES
 from sandbox_runner.provision.progress import Progress, Report
+from sandbox_runner.provision.removal import remove_image
 
 SILENCE = 900  # seconds without a word from the builder before it is given up
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : ")
 _LAYER = re.compile(r" ---> ([0-9a-f]{12,64})\s*")
+_STATUS = re.compile(r"returned a non-zero code: (\d+)")
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy")
 _FULL = re.compile(r"no space left on device|not enough free space|disk quota exceeded", re.IGNORECASE)
 
@@ -149,14 +151,16 @@ def _failure(build: Build, error: str, lines: tuple[str, ...]) -> BuildFailed:
             "(`docker system df` shows what takes it), then run `sandbox-runner setup` again.",
             lines=lines,
         )
-    return BuildFailed(f"The image {build.name} could not be built: {error.strip()}", lines=lines)
+    status = _STATUS.search(error)
+    why = f"a step ended with status {status[1]}." if status else error.strip()
+    return BuildFailed(f"The image {build.name} could not be built: {why}", lines=lines)
 
 
 def _remove_unfinished(api: docker.APIClient, layers: list[str]) -> None:
     """Removes what a failed build left, unless another image is built on it."""
     for layer in layers[-1:]:
         try:
-            api.remove_image(layer)
+            remove_image(api, layer)
         except APIError:
             return
 
@@ -169,7 +173,7 @@ def remove_replaced(api: docker.APIClient, names: tuple[str, ...], *, report: Re
     for name in names:
         for image in _untagged(api, name):
             try:
-                api.remove_image(image)
+                remove_image(api, image)
             except APIError as error:
                 report(Progress("removal", name, f"An older {name} stays for now: {error.explanation}"))
             else:
@@ -182,10 +186,10 @@ def _untagged(api: docker.APIClient, name: str) -> list[str]:
 
 
 def _labelled_last(api: docker.APIClient, image: str) -> bool:
-    """Whether its own labels are the last thing that was added to it.
+    """Whether the last of its own labels is the last thing that was added to it.
 
     Labels are inherited: a step of a build in progress, or an image that someone builds on
-    ours, has them too, and is not ours to remove.
+    ours, has them too, and is not ours to remove. The builder adds them in their order.
     """
     history = api.history(image)
-    return bool(history) and definitions.LABEL_IMAGE in history[0].get("CreatedBy", "")
+    return bool(history) and definitions.LABEL_PARENT in history[0].get("CreatedBy", "")

@@ -37,6 +37,8 @@ def remove(packages: Sequence[str], *, on_line: Callable[[str], None]) -> tuple[
 
     Raises CommandFailed.
     """
+    if not packages:
+        return ()
     present = sorted(_installed().intersection(packages))
     if not present:
         return ()

@@ -16,6 +16,7 @@ from sandbox_runner.provision.build import remove_replaced
 from sandbox_runner.provision.commands import CommandFailed, run_command
 from sandbox_runner.provision.engine_install import Connect, remove_log, stop_daemon
 from sandbox_runner.provision.progress import Progress, Report
+from sandbox_runner.provision.removal import remove_image
 from sandbox_runner.provision.state import SetupState, load_state, save_state
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _remove_images(api: "APIClient", pulled: tuple[str, ...], repository: str, r
     left = []
     for tag in (*_our_tags(api, repository), *pulled):
         try:
-            api.remove_image(tag)
+            remove_image(api, tag)
         except ImageNotFound:
             continue
         except APIError as error:
