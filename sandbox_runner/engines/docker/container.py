@@ -10,10 +10,11 @@ from docker import errors as docker_errors
 
 from sandbox_runner.engines import Emit
 from sandbox_runner.engines.docker.agent_lane import AgentLane, ChannelEnded
-from sandbox_runner.engines.docker.calls import Caller, is_transient, repeatable
+from sandbox_runner.engines.docker.calls import Caller, repeatable
 from sandbox_runner.engines.docker.channel import Channel, open_channel
 from sandbox_runner.engines.docker.general_lane import Daemon, GeneralLane
 from sandbox_runner.engines.docker.mapping import create_body
+from sandbox_runner.engines.docker.removal import ensure_removed
 from sandbox_runner.errors import ContainerLost, ControlNotEnforced, EngineError, StartFailed
 from sandbox_runner.events import Exited, Usage
 from sandbox_runner.hardening import LABEL_RUN
@@ -22,9 +23,8 @@ from sandbox_runner.spec import ContainerSpec, Job
 if TYPE_CHECKING:
     from docker import APIClient
 
-REMOVAL_TIME = 30  # seconds in which a container must be gone; what is left then is the watchdog's
+EXIT_TIME = 0.5  # seconds for the agent to see that its channel is closed
 CANCEL_TIME = 0.5  # seconds for the agent to end the program before the container is killed
-_REMOVAL_PAUSE = 0.01
 _ATTACH = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
 _NO_SWAP_WARNINGS = ("swap limit capabilities", "swap accounting")
 
@@ -149,10 +149,11 @@ async def created(
         await container.start()
         yield container
     finally:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(REMOVAL_TIME):
+        with anyio.CancelScope(shield=True):
             if channel is not None:
                 channel.close()
-            await _remove(client, call, spec.name)
+            patience = EXIT_TIME if spec.image.agent else 0
+            await call(lambda: ensure_removed(client, spec.name, patience=patience))
 
 
 def _create(client: "APIClient", spec: ContainerSpec) -> tuple[str, list[str]]:
@@ -179,20 +180,3 @@ def _refuse_weakened(warnings: list[str], *, local_swap: bool) -> None:
             continue  # it cannot limit swap, and there is none
         if "discarded" in warning or "not support" in warning:
             raise ControlNotEnforced(f"The engine does not enforce a limit, so nothing was run: {warning}")
-
-
-async def _remove(client: "APIClient", call: Caller, name: str) -> None:
-    @repeatable
-    def remove() -> bool:
-        try:
-            client.remove_container(name, force=True, v=True)
-        except docker_errors.NotFound:
-            return True
-        except docker_errors.APIError as error:
-            if error.status_code == 409 or is_transient(error):
-                return False  # its removal is in progress
-            raise
-        return True
-
-    while not await call(remove):  # noqa: ASYNC110 - the daemon tells nobody that it has removed it
-        await anyio.sleep(_REMOVAL_PAUSE)

@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from docker import errors as docker_errors
-
 from sandbox_runner import hardening
+from sandbox_runner.engines.docker.removal import ensure_removed, state_of
 from sandbox_runner.owner import is_alive
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+PATIENCE = 0.2  # seconds for a container whose owner died to see it and end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +36,13 @@ def list_runs(client: "APIClient", *, instance: str | None = None) -> list[LiveR
     labels = [f"{hardening.LABEL_MANAGED}=1"]
     if instance is not None:
         labels.append(f"{hardening.LABEL_INSTANCE}={instance}")
-    return [_run(entry) for entry in client.containers(all=True, filters={"label": labels})]
+    entries = client.containers(all=True, filters={"label": labels})
+    return [_run(entry) for entry in entries if not _is_ghost(client, entry)]
 
 
 def remove_runs(client: "APIClient", runs: Iterable[LiveRun]) -> list[LiveRun]:
-    """Kills and removes; returns those that it removed. One that is gone already is none of them."""
-    removed = []
-    for run in runs:
-        # 404: gone; 409: its removal is in progress.
-        with suppress(docker_errors.APIError):
-            client.remove_container(run.container_id, force=True, v=True)
-            removed.append(run)
-    return removed
+    """Kills and removes; returns those that are gone now."""
+    return [run for run in runs if ensure_removed(client, run.container_id, patience=PATIENCE)]
 
 
 def reap(client: "APIClient") -> list[LiveRun]:
@@ -58,6 +53,11 @@ def reap(client: "APIClient") -> list[LiveRun]:
 
 def _orphaned(run: LiveRun, now: float) -> bool:
     return now > run.deadline or is_alive(run.owner) is False
+
+
+def _is_ghost(client: "APIClient", entry: dict[str, object]) -> bool:
+    """Whether the daemon lists a container that it does not have: see `removal`."""
+    return entry.get("State") in ("removing", "dead") and state_of(client, str(entry["Id"])) is None
 
 
 def _run(entry: dict[str, object]) -> LiveRun:

@@ -1,0 +1,52 @@
+"""Making sure that a container is gone.
+
+Every container of ours removes itself when it ends (AutoRemove). Removing it at the same moment
+from outside is worse than no help: Docker 20.10 may then list it for ever as being removed. So one
+that runs is killed at most, and removed from outside only where it never started or does not go.
+"""
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from docker import errors as docker_errors
+
+from sandbox_runner.engines.docker.calls import repeatable
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+SELF_REMOVAL_TIME = 3.0  # seconds for a container that has ended to remove itself
+GIVE_UP_TIME = 30.0  # seconds after which it is left to the watchdog and to `reap`
+_PAUSE = 0.005
+
+
+def ensure_removed(client: "APIClient", container: str, *, patience: float) -> bool:
+    """Returns when ``container`` is gone; whether it is. Blocks: call it in a thread.
+
+    One that runs has ``patience`` seconds to end by itself before it is killed.
+    """
+    began = time.monotonic()
+    killed = False
+    while (state := state_of(client, container)) is not None:
+        waited = time.monotonic() - began
+        if waited > GIVE_UP_TIME:
+            return False
+        # 404 and 409: it is gone, or about to go.
+        with suppress(docker_errors.APIError):
+            if state == "created" or waited > SELF_REMOVAL_TIME:
+                client.remove_container(container, force=True, v=True)
+            elif waited >= patience and not killed:
+                killed = True
+                client.kill(container)
+        time.sleep(_PAUSE)
+    return True
+
+
+@repeatable
+def state_of(client: "APIClient", container: str) -> str | None:
+    """The daemon's word for the container's state; None where there is no such container."""
+    try:
+        return str(client.inspect_container(container)["State"]["Status"])
+    except docker_errors.NotFound:
+        return None
