@@ -48,7 +48,7 @@ class Capture:
         if room > 0:
             self._head += data[:room]
             data = data[room:]
-        if not data:
+        if not data or not self._tail_cap:
             return
         self._join_small(data)
         while self._tail_size - len(self._tail[0]) >= self._tail_cap:

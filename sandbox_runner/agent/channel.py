@@ -6,7 +6,7 @@ import select
 from .protocol import HEADER, Splitter
 
 _CHUNK = 1 << 16
-_LAST_WORDS = 1000  # milliseconds for a host that reads no more
+_LAST_WORDS = 1  # seconds for a host that reads no more
 
 
 class Channel:
@@ -55,9 +55,7 @@ class Channel:
 
     def finish(self) -> None:
         """Sends what was kept, with a last patience for the host. Raises EOFError."""
-        poll = select.poll()
-        poll.register(1, select.POLLOUT)
-        while self._unsent and poll.poll(_LAST_WORDS):
+        while self._unsent and select.select((), (1,), (), _LAST_WORDS)[1]:
             self.flush()
 
 

@@ -19,7 +19,7 @@ from .workspace import Workspace
 
 _FILE_KINDS = (protocol.FILE, protocol.FILE_DATA, protocol.FILE_END)
 _RUN_KINDS = (protocol.STDIN, protocol.STDIN_EOF, protocol.SIGNAL, protocol.CANCEL)
-_LONGEST_POLL = 3_600_000  # milliseconds; poll takes no more than a C int
+_LONGEST_WAIT = 3600  # seconds
 _WAKEUPS = 4096  # bytes, each a SIGCHLD
 
 
@@ -82,22 +82,20 @@ def _step(agent: Agent) -> None:
             agent.over += 1
 
 
-def _wait(agent: Agent) -> dict[int, int]:
-    poll = select.poll()
-    poll.register(0, select.POLLIN)
-    poll.register(agent.wakeup, select.POLLIN)
-    if not agent.channel.clear:
-        poll.register(1, select.POLLOUT)
+def _wait(agent: Agent) -> set[int]:
+    """The descriptors that are ready. By select: poll fails where the program lowered our limit of files."""
+    readers, writers = [0, agent.wakeup], [] if agent.channel.clear else [1]
     timeout = None
     if agent.run:
         now = monotonic()
-        timeout = min(max(agent.run.next_look(now) - now, 0) * 1000, _LONGEST_POLL)
-        for descriptor, events in agent.run.interest(now):
-            poll.register(descriptor, events)
-    return dict(poll.poll(timeout))
+        readers += agent.run.readers(now)
+        writers += agent.run.writers()
+        timeout = min(max(agent.run.next_look(now) - now, 0), _LONGEST_WAIT)
+    readable, writable, _ = select.select(readers, writers, (), timeout)
+    return {*readable, *writable}
 
 
-def _reap(agent: Agent, ready: dict[int, int]) -> None:
+def _reap(agent: Agent, ready: set[int]) -> None:
     if agent.wakeup in ready:
         posix.read(agent.wakeup, _WAKEUPS)  # before the waiting, so that a later end is told again
     ended, any_left = reap()

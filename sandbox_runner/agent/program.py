@@ -69,7 +69,8 @@ def reap() -> tuple[dict[int, int], bool]:
             return ended, False
         if not pid:
             return ended, True
-        ended[pid] = status
+        if not posix.WIFSTOPPED(status):  # which is told of a child that made us its tracer
+            ended[pid] = status
 
 
 def kill_everything() -> None:

@@ -7,7 +7,6 @@ From LINGERING on the cause is known; only too much output found in the pipes ch
 """
 
 import posix
-from select import POLLIN, POLLOUT
 from time import monotonic
 
 from . import protocol
@@ -60,14 +59,15 @@ class Run:
         self._left = job.output
         self._pumped = self._pause_end = 0.0
 
-    def interest(self, now: float) -> list[tuple[int, int]]:
-        """The descriptors to wait for, each with its poll events."""
-        wanted = []
+    def readers(self, now: float) -> list[int]:
+        """The descriptors to wait for until they can be read."""
         if self._channel.clear and now >= self._pause_end:
-            wanted += [(output.pipe, POLLIN) for output in self._outputs if output.pipe >= 0]
-        if self._input.waiting:
-            wanted.append((self._input.pipe, POLLOUT))
-        return wanted
+            return [output.pipe for output in self._outputs if output.pipe >= 0]
+        return []
+
+    def writers(self) -> list[int]:
+        """The descriptors to wait for until they can be written."""
+        return [self._input.pipe] if self._input.waiting else []
 
     def next_look(self, now: float) -> float:
         """When to call `advance` although no descriptor is ready."""
@@ -102,7 +102,7 @@ class Run:
         if not any_left and self.phase < EMPTYING:
             self.phase = EMPTYING
 
-    def advance(self, ready: dict[int, int], now: float) -> None:
+    def advance(self, ready: set[int], now: float) -> None:
         """Moves bytes, enforces limits, and sends EXIT once all is over. Raises EOFError."""
         if self._input.pipe in ready:
             self._input.feed()
@@ -159,7 +159,7 @@ class Run:
             self._end(protocol.CPU_LIMIT)
         self._cpu_look = now + max(left / self._cores, _CPU_LOOK)
 
-    def _pump_ready(self, ready: dict[int, int], now: float) -> None:
+    def _pump_ready(self, ready: set[int], now: float) -> None:
         count = 0
         for output in self._outputs:
             if output.pipe in ready and self._channel.clear:

@@ -41,6 +41,10 @@ def entry() -> None:
 
 
 def _dispatch(words: list[str]) -> int:
-    if words and words[0] in COMMANDS:
-        return parse_command(words[0], COMMANDS[words[0]], words[1:])
-    return parse_top(COMMANDS, words)
+    try:
+        if not words or words[0] not in COMMANDS:
+            parse_top(COMMANDS, words)
+        command, arguments = parse_command(words[0], COMMANDS[words[0]], words[1:])
+    except SystemExit as end:  # what was asked for has been printed
+        return int(end.code or 0)
+    return command.execute(arguments)

@@ -13,6 +13,7 @@ _FILES = {"program", "stdin", "file"}  # arguments that name a file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `completion`."""
     from shtab import SUPPORTED_SHELLS  # noqa: PLC0415 - for this command only
 
     parser.add_argument("shell", choices=SUPPORTED_SHELLS, help="the shell to write for")

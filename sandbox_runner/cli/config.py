@@ -14,6 +14,7 @@ sandbox-runner config --set max_wall_time=3600"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `config`."""
     add_settings(parser)
     # For whoever edits the README.
     parser.add_argument("--table", action="store_true", help=argparse.SUPPRESS)

@@ -11,6 +11,8 @@ from sandbox_runner.config import load_config
 if TYPE_CHECKING:
     from docker import APIClient
 
+    from sandbox_runner.engines.docker.inventory import LiveRun
+
 
 @contextmanager
 def connected(arguments: Namespace) -> Iterator["APIClient"]:
@@ -30,3 +32,14 @@ def connected(arguments: Namespace) -> Iterator["APIClient"]:
         raise mapped(error, client.base_url) from error
     finally:
         client.close()
+
+
+def live_runs(client: "APIClient") -> "list[LiveRun]":
+    """The runs that are not being removed already, oldest first.
+
+    Docker 20.10 may go on listing one as `removing` when it is gone for good.
+    """
+    from sandbox_runner.engines.docker.inventory import list_runs  # noqa: PLC0415 - loads the SDK
+
+    runs = [run for run in list_runs(client) if run.state != "removing"]
+    return sorted(runs, key=lambda run: run.created)

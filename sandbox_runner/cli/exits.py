@@ -58,10 +58,11 @@ def emit(text: str) -> None:
 
 
 def say(message: str) -> None:
-    """One line of ours on stderr; a stderr that is closed or broken is no reason to fail."""
+    """A message of ours on stderr; a stderr that is closed or broken is no reason to fail."""
     if sys.stderr is not None:
         with suppress(OSError):
-            print(f"sandbox-runner: {one_line(message)}", file=sys.stderr, flush=True)
+            lines = "\n".join(one_line(line) for line in message.splitlines())
+            print(f"sandbox-runner: {lines}", file=sys.stderr, flush=True)
 
 
 def one_line(text: str) -> str:

@@ -18,6 +18,7 @@ sandbox-runner images --size"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `images`."""
     parser.add_argument(
         "--size", action="store_true", help="show their sizes; what images share is counted in each"
     )
@@ -33,13 +34,14 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _inspect(client: "APIClient", tag: str) -> Mapping[str, Any] | None:
+def _inspect(client: "APIClient", tag: str | None) -> Mapping[str, Any] | None:
     from docker.errors import ImageNotFound  # noqa: PLC0415 - loads the SDK
 
     try:
-        return client.inspect_image(tag)
+        image: Mapping[str, Any] = client.inspect_image(tag)
     except ImageNotFound:
         return None
+    return image
 
 
 def _row(name: str, image: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sandbox_runner.cli.engine import connected
+from sandbox_runner.cli.engine import connected, live_runs
 from sandbox_runner.cli.exits import emit
 from sandbox_runner.cli.parsing import add_settings
 from sandbox_runner.errors import EngineError, InvalidRequest
@@ -18,6 +18,7 @@ sandbox-runner kill --all"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `kill`."""
     parser.add_argument(
         "run_ids", metavar="RUN", nargs="*", help="a run's id, as 'sandbox-runner ps' shows it"
     )
@@ -27,15 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Ends the runs and prints their ids."""
-    from sandbox_runner.engines.docker.inventory import list_runs, remove_runs  # noqa: PLC0415 - loads the SDK
+    from sandbox_runner.engines.docker.inventory import remove_runs  # noqa: PLC0415 - loads the SDK
 
     if bool(arguments.run_ids) == arguments.all:
         raise InvalidRequest("give the ids of runs, or --all; 'sandbox-runner ps' lists them.")
     with connected(arguments) as client:
-        runs = list_runs(client)
+        runs = live_runs(client)
         chosen = runs if arguments.all else _choose(runs, arguments.run_ids)
         remove_runs(client, chosen)
-        left = {run.container_id for run in list_runs(client)}.intersection(
+        left = {run.container_id for run in live_runs(client)}.intersection(
             run.container_id for run in chosen
         )
     for run in chosen:
@@ -49,7 +50,6 @@ def execute(arguments: argparse.Namespace) -> int:
 def _choose(runs: Sequence["LiveRun"], run_ids: Sequence[str]) -> list["LiveRun"]:
     unknown = set(run_ids) - {run.run_id for run in runs}
     if unknown:
-        raise InvalidRequest(
-            f"no live run has the id {', '.join(sorted(unknown))}; 'sandbox-runner ps' lists them. None was ended."
-        )
+        ids = ", ".join(sorted(unknown))
+        raise InvalidRequest(f"no live run is called {ids}; 'sandbox-runner ps' lists them. None was ended.")
     return [run for run in runs if run.run_id in run_ids]

@@ -14,6 +14,7 @@ _HEADINGS = ("LANGUAGE", "ALIASES", "EXTENSIONS", "IMAGE", "PACKAGES")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `languages`."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 

@@ -34,36 +34,30 @@ class Parser(argparse.ArgumentParser):
         raise InvalidRequest(f"{message}; see '{self.prog} --help'.")
 
 
-def parse_command(name: str, summary: str, words: Sequence[str]) -> int:
-    """Parses ``words`` for the command ``name`` and executes it; returns the exit status."""
+def parse_command(name: str, summary: str, words: Sequence[str]) -> tuple[Command, argparse.Namespace]:
+    """The command ``name`` and its arguments, as ``words`` say; what follows `--` is in ``after_dashes``.
+
+    Raises InvalidRequest, and SystemExit after --help.
+    """
     command = _load(name)
     parser = Parser(prog=f"{PROG} {name}", **_texts(summary, command.EXAMPLES))
     command.add_arguments(parser)
-    try:
-        arguments = parser.parse_args(_before_dashes(words))
-    except SystemExit as end:  # --help
-        return int(end.code or 0)
-    arguments.after_dashes = _after_dashes(words)
-    return command.execute(arguments)
+    dashes = words.index("--") if "--" in words else len(words)
+    arguments = parser.parse_args(words[:dashes])
+    arguments.after_dashes = list(words[dashes + 1 :]) if dashes < len(words) else None
+    return command, arguments
 
 
-def parse_top(commands: Mapping[str, str], words: Sequence[str]) -> int:
-    """Answers --help and --version; returns the exit status.
-
-    Raises InvalidRequest for anything else.
-    """
-    parser = _top()
-    _list(parser, commands)
+def parse_top(commands: Mapping[str, str], words: Sequence[str]) -> NoReturn:
+    """Raises SystemExit after --help and --version, InvalidRequest for anything else."""
+    parser, _ = _top(commands, help_of_commands=argparse.SUPPRESS)
     if not words:
         raise InvalidRequest(f"give a command: {', '.join(commands)}; see '{PROG} --help'.")
     if not words[0].startswith("-"):
         raise InvalidRequest(
             f"{words[0]!r} is not a command{_meant(words[0], commands)}; see '{PROG} --help'."
         )
-    try:
-        parser.parse_args(words)
-    except SystemExit as end:
-        return int(end.code or 0)
+    parser.parse_args(words)
     raise AssertionError("a command is required")
 
 
@@ -71,8 +65,7 @@ def full_parser(
     commands: Mapping[str, str],
 ) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The parser of everything, and the parsers of the commands in it by name; for completion."""
-    parser = _top()
-    subparsers = _list(parser, commands)
+    parser, subparsers = _top(commands, help_of_commands=None)
     for name, subparser in subparsers.items():
         _load(name).add_arguments(subparser)
     return parser, subparsers
@@ -105,17 +98,17 @@ def _load(name: str) -> Command:
     return cast(Command, import_module(f"sandbox_runner.cli.{name}"))
 
 
-def _top() -> Parser:
-    parser = Parser(
-        prog=PROG, **_texts("Run untrusted programs in sealed, single-use containers.", _TOP_EXAMPLES)
-    )
+def _top(
+    commands: Mapping[str, str], *, help_of_commands: str | None
+) -> tuple[Parser, dict[str, argparse.ArgumentParser]]:
+    texts = _texts("Run untrusted programs in sealed, single-use containers.", _TOP_EXAMPLES)
+    # argparse's own list of subcommands breaks the line after the longer names, but completion needs it.
+    listed = "\n".join(f"  {name:<12}{summary}" for name, summary in commands.items())
+    texts["epilog"] = f"commands:\n{listed}\n\n{texts['epilog']}"
+    parser = Parser(prog=PROG, usage=f"{PROG} COMMAND [OPTION]…", **texts)
     parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
-    return parser
-
-
-def _list(parser: Parser, commands: Mapping[str, str]) -> dict[str, argparse.ArgumentParser]:
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    return {name: subparsers.add_parser(name, help=summary) for name, summary in commands.items()}
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, help=help_of_commands)
+    return parser, {name: subparsers.add_parser(name, help=summary) for name, summary in commands.items()}
 
 
 def _texts(summary: str, examples: str) -> dict[str, Any]:
@@ -133,11 +126,3 @@ def _meant(word: str, commands: Mapping[str, str]) -> str:
 
     close = difflib.get_close_matches(word, commands, n=1)
     return f", did you mean {close[0]}?" if close else ""
-
-
-def _before_dashes(words: Sequence[str]) -> list[str]:
-    return list(words[: words.index("--")] if "--" in words else words)
-
-
-def _after_dashes(words: Sequence[str]) -> list[str] | None:
-    return list(words[words.index("--") + 1 :]) if "--" in words else None

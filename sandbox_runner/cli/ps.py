@@ -4,7 +4,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from sandbox_runner.cli.engine import connected
+from sandbox_runner.cli.engine import connected, live_runs
 from sandbox_runner.cli.parsing import add_settings
 from sandbox_runner.cli.table import emit_table
 from sandbox_runner.owner import is_alive
@@ -20,15 +20,14 @@ _ALIVE = {True: "", False: ", gone: 'sandbox-runner reap' removes the run", None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `ps`."""
     add_settings(parser)
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Lists the runs, oldest first. DEADLINE is when anyone may remove the container."""
-    from sandbox_runner.engines.docker.inventory import list_runs  # noqa: PLC0415 - loads the SDK
-
+    """Lists the runs, oldest first. DEADLINE is the time until anyone may remove the container."""
     with connected(arguments) as client:
-        runs = sorted(list_runs(client), key=lambda run: run.created)
+        runs = live_runs(client)
     now = time.time()
     emit_table(_HEADINGS, [_row(run, now) for run in runs])
     return 0
@@ -39,8 +38,8 @@ def _row(run: "LiveRun", now: float) -> tuple[str, ...]:
         run.run_id,
         run.language or "-",
         run.state,
-        f"{max(0, now - run.created):.0f} s",
-        f"in {run.deadline - now:.0f} s" if run.deadline > now else "over",
+        f"{max(0, now - run.created):.0f}s",
+        f"{run.deadline - now:.0f}s" if run.deadline > now else "over",
         run.principal,
         _process(run.owner),
     )

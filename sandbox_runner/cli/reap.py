@@ -10,6 +10,7 @@ EXAMPLES = "sandbox-runner reap"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `reap`."""
     add_settings(parser)
 
 

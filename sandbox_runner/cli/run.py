@@ -10,7 +10,7 @@ from sandbox_runner.cli.program import build_request
 from sandbox_runner.cli.signals import Ending, ending_signals
 from sandbox_runner.cli.streams import Terminal
 from sandbox_runner.config import Config, load_config
-from sandbox_runner.events import Event, Output, Truncated
+from sandbox_runner.events import Event, Output
 from sandbox_runner.languages import find_language
 from sandbox_runner.policy import check
 from sandbox_runner.request import RunRequest
@@ -35,6 +35,7 @@ exit status:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `run`."""
     parser.epilog = (parser.epilog or "") + _EXIT_STATUS
     parser.usage = "%(prog)s [OPTION]… (-c CODE [ARG]… | FILE [ARG]… | -- CMD [ARG]…)"
     parser.add_argument("-c", dest="code", metavar="CODE", help="the program's text")
@@ -101,7 +102,7 @@ def execute(arguments: argparse.Namespace) -> int:
 async def _run(
     request: RunRequest, limits: ResolvedLimits, config: Config, arguments: argparse.Namespace
 ) -> int:
-    output = _Output(quiet=arguments.quiet, silent=arguments.json)
+    output = _Output(silent=arguments.json)
     with ending_signals() as ending:
         try:
             result = await _stream(request, config, output, ending)
@@ -135,8 +136,7 @@ async def _stream(request: RunRequest, config: Config, output: "_Output", ending
 class _Output:
     """Where events go. ``failure`` is what our stdout or stderr said when it took no more."""
 
-    def __init__(self, *, quiet: bool, silent: bool) -> None:
-        self._quiet = quiet
+    def __init__(self, *, silent: bool) -> None:
         self._terminal = None if silent else Terminal()
         self.failure: OSError | None = None
 
@@ -148,11 +148,6 @@ class _Output:
                 await self._terminal.write(event.stream, event.data)
             except OSError as error:
                 self.failure = error
-        elif isinstance(event, Truncated) and not self._quiet:
-            say(
-                f"{event.dropped} bytes of {event.stream} are missing here: they were read too slowly. "
-                "Read faster, or let the program write less."
-            )
 
 
 def _say_notes(result: RunResult, limits: ResolvedLimits, config: Config) -> None:

@@ -1,6 +1,14 @@
 """Every setting, defined once (`settings`), and where the values come from (`sources`)."""
 
-from sandbox_runner.config.settings import Config, format_setting, format_size, settings_table
+from sandbox_runner.config.settings import SETTINGS, Config, format_setting, format_size, settings_table
 from sandbox_runner.config.sources import Effective, load_config
 
-__all__ = ["Config", "Effective", "format_setting", "format_size", "load_config", "settings_table"]
+__all__ = [
+    "SETTINGS",
+    "Config",
+    "Effective",
+    "format_setting",
+    "format_size",
+    "load_config",
+    "settings_table",
+]

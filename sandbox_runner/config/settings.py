@@ -1,19 +1,23 @@
-"""The settings: meaning, default, unit and range of each, in one definition."""
+"""The settings: meaning, default, unit and range of each, in one definition.
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+Plain dataclasses: every run loads this, and a pydantic model costs it more time than all the
+rest of its own preparation together.
+"""
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from sandbox_runner import hardening
-from sandbox_runner.errors import InvalidRequest
+from sandbox_runner.errors import ConfigError, InvalidRequest
 from sandbox_runner.policy import Ceilings, Policy
 from sandbox_runner.request import parse_size
 
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
-_MAX_SIZE = 1 << 60
+_MAX_SIZE = 1 << 53  # as far as `parse_size` is exact
 _MAX_SECONDS = 1e9
+_MAX_COUNT = 1 << 22
 _LIMITED = (
     "wall_time", "cpu_time", "memory", "cpus", "pids", "workspace", "tmp", "capture", "output",
 )  # fmt: skip
@@ -21,145 +25,150 @@ _LIMITED = (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a setting is: its unit as documented, and what to write where a value is refused."""
+    """What a setting is: its unit as documented, what to write, and how that is read.
+
+    ``read`` makes a value of what a file, a text or a caller gave, or raises ValueError.
+    """
 
     unit: str
     give: str
+    read: Callable[[object], object]
 
 
-def _number(value: object) -> object:
-    # A bool is an int to Python, never to the person who wrote it.
-    if isinstance(value, bool):
-        raise PydanticCustomError("bool", "a number is wanted")
+def _number(value: object) -> float:
+    number = math.nan if isinstance(value, bool) or not isinstance(value, int | float | str) else float(value)
+    if not 0 < number <= _MAX_SECONDS:
+        raise ValueError(value)
+    return number
+
+
+def _whole(least: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        number = least - 1 if isinstance(value, bool) or not isinstance(value, int | str) else int(value)
+        if not least <= number <= _MAX_COUNT:
+            raise ValueError(value)
+        return number
+
+    return read
+
+
+def _size(least: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        try:
+            size = parse_size(value)  # type: ignore[arg-type] # it refuses other types itself
+        except InvalidRequest as error:
+            raise ValueError(value) from error
+        if not least <= size <= _MAX_SIZE:
+            raise ValueError(value)
+        return size
+
+    return read
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(value)
     return value
 
 
-def _size(value: object) -> int:
-    try:
-        return parse_size(value)  # type: ignore[arg-type] # it refuses other types itself
-    except InvalidRequest as error:
-        raise ValueError(str(error)) from None
+def _engine(value: object) -> str:
+    if value not in ("auto", "docker"):
+        raise ValueError(value)
+    return str(value)
 
 
-def _none_if_empty(value: object) -> object:
-    return None if value == "" else value
-
-
-def _words(value: object) -> object:
+def _words(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    return value
+        value = [word.strip() for word in value.split(",") if word.strip()]
+    if not isinstance(value, list | tuple):
+        raise ValueError(value)  # noqa: TRY004 - the caller asks for ValueError alone
+    return tuple(_text(word) for word in value)
 
 
-_NUMBER = BeforeValidator(_number)
-_SIZE = BeforeValidator(_size)
-_OPTIONAL = BeforeValidator(_none_if_empty)
-_POSITIVE = Field(gt=0, le=_MAX_SECONDS, allow_inf_nan=False)
-_SECONDS = Kind("seconds", "a number of seconds greater than zero")
-_NAME = Field(min_length=1)
-
-Seconds = Annotated[float, _POSITIVE, _NUMBER, _SECONDS]
-OptionalSeconds = Annotated[float | None, _POSITIVE, _NUMBER, _OPTIONAL, _SECONDS]
-Cores = Annotated[float, _POSITIVE, _NUMBER, Kind("cores", "a number of cores, such as 0.5 or 2")]
-Size = Annotated[
-    int, Field(gt=0, le=_MAX_SIZE), _SIZE, Kind("bytes", "a number of bytes, or text such as 256m")
-]
-Memory = Annotated[
-    int,
-    Field(ge=hardening.MIN_MEMORY, le=_MAX_SIZE),
-    _SIZE,
-    Kind("bytes", "16m or more: a number of bytes, or text such as 256m"),
-]
-Pids = Annotated[
-    int,
-    Field(ge=hardening.MIN_PIDS, le=1 << 22),
-    _NUMBER,
-    Kind("processes and threads", f"a whole number, {hardening.MIN_PIDS} or more"),
-]
-Count = Annotated[int, Field(ge=0, le=1 << 20), _NUMBER, Kind("count", "a whole number, 0 or more")]
-Places = Annotated[
-    int | None, Field(ge=1, le=1 << 20), _NUMBER, _OPTIONAL, Kind("count", "a whole number, 1 or more")
-]
-Text = Annotated[str, _NAME, Kind("name", "a name")]
-OptionalText = Annotated[str | None, _NAME, _OPTIONAL, Kind("name", "text")]
-Words = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_words),
-    Kind("list", 'a list such as ["a", "b"]; as a variable or flag a,b'),
-]
-Engine = Annotated[Literal["auto", "docker"], Kind("name", "auto or docker")]
+def _optional(read: Callable[[object], object]) -> Callable[[object], object]:
+    return lambda value: None if value is None or value == "" else read(value)
 
 
-class Config(BaseModel):
+_SECONDS = Kind("seconds", "a number of seconds greater than zero", _number)
+_OPTIONAL_SECONDS = Kind(_SECONDS.unit, _SECONDS.give, _optional(_number))
+_CORES = Kind("cores", "a number of cores, such as 0.5 or 2", _number)
+_SIZE = Kind("bytes", "a number of bytes, or text such as 256m", _size(1))
+_MEMORY = Kind("bytes", "16m or more: a number of bytes, or text such as 256m", _size(hardening.MIN_MEMORY))
+_PIDS = Kind(
+    "processes and threads", f"a whole number, {hardening.MIN_PIDS} or more", _whole(hardening.MIN_PIDS)
+)
+_COUNT = Kind("count", "a whole number, 0 or more", _whole(0))
+_PLACES = Kind("count", "a whole number, 1 or more", _optional(_whole(1)))
+_NAME = Kind("name", "a name", _text)
+_OPTIONAL_TEXT = Kind("text", "text", _optional(_text))
+_WORDS = Kind("list", 'a list such as ["a", "b"]; as a variable or flag a,b', _words)
+_ENGINE = Kind("name", "auto or docker", _engine)
+
+
+def _setting(default: object, kind: Kind, description: str) -> Any:  # noqa: ANN401 - as dataclasses.field
+    return field(default=default, metadata={"kind": kind, "description": description})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
     """Every setting. Times are seconds, sizes bytes; a size may be given as text such as ``256m``.
 
-    Raises pydantic.ValidationError, a ValueError, for a value that cannot be used, and where a
-    default is above its ceiling.
+    Raises ConfigError for a value that cannot be used, and where a default is above its ceiling.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    engine: Engine = Field(
-        default="auto", description="The container engine; auto is the Docker engine that answers."
+    engine: str = _setting("auto", _ENGINE, "The container engine; auto is the Docker engine that answers.")
+    docker_host: str | None = _setting(
+        None, _OPTIONAL_TEXT, "Address of the Docker engine; none means DOCKER_HOST, else its usual places."
     )
-    docker_host: OptionalText = Field(
-        default=None,
-        description="Address of the Docker engine; none means DOCKER_HOST, else its usual places.",
+    oci_runtime: str | None = _setting(
+        None, _OPTIONAL_TEXT, "The engine's runtime to use, such as runsc; none means its default."
     )
-    oci_runtime: OptionalText = Field(
-        default=None, description="The engine's runtime to use, such as runsc; none means its default."
+    cgroup_parent: str | None = _setting(
+        None, _OPTIONAL_TEXT, "The cgroup below which containers are put; none means the engine's."
     )
-    cgroup_parent: OptionalText = Field(
-        default=None, description="The cgroup below which containers are put; none means the engine's."
+    max_concurrent: int | None = _setting(
+        None, _PLACES, "Runs at one time; none means what the engine's cores and memory allow."
     )
-    max_concurrent: Places = Field(
-        default=None, description="Runs at one time; none means what the engine's cores and memory allow."
+    queue_size: int = _setting(64, _COUNT, "Runs that may wait for their turn; more are told to retry later.")
+    profile: str = _setting("default", _NAME, "The seccomp profile where a run names none.")
+    profiles: tuple[str, ...] = _setting(
+        ("default", "strict"), _WORDS, "The seccomp profiles that a run may name."
     )
-    queue_size: Count = Field(
-        default=64, description="Runs that may wait for their turn; more are told to retry later."
-    )
-    profile: Text = Field(default="default", description="The seccomp profile where a run names none.")
-    profiles: Words = Field(default=("default", "strict"), description="The seccomp profiles a run may name.")
-    images: Words = Field(
-        default=("*",), description="Shell patterns of the images that a run may name itself."
+    images: tuple[str, ...] = _setting(
+        ("*",), _WORDS, "Shell patterns of the images that a run may name itself."
     )
 
-    wall_time: Seconds = Field(default=30, description="How long a run may take.")
-    cpu_time: OptionalSeconds = Field(
-        default=None, description="CPU time of all processes of a run; none means wall_time x cpus + 1 s."
+    wall_time: float = _setting(30.0, _SECONDS, "How long a run may take.")
+    cpu_time: float | None = _setting(
+        None, _OPTIONAL_SECONDS, "CPU time of all processes of a run; none means wall_time x cpus + 1 s."
     )
-    memory: Memory = Field(default=512 * _MIB, description="Memory of a run, without swap.")
-    cpus: Cores = Field(default=1, description="Cores that a run may use at once.")
-    pids: Pids = Field(default=128, description="Processes and threads that a run may have at once.")
-    workspace: Size = Field(default=256 * _MIB, description="Size of /workspace.")
-    tmp: Size = Field(default=64 * _MIB, description="Size of /tmp.")
-    capture: Size = Field(
-        default=_MIB, description="Output kept for the result, per stream: of more, the head and the tail."
+    memory: int = _setting(512 * _MIB, _MEMORY, "Memory of a run, without swap.")
+    cpus: float = _setting(1.0, _CORES, "Cores that a run may use at once.")
+    pids: int = _setting(128, _PIDS, "Processes and threads that a run may have at once.")
+    workspace: int = _setting(256 * _MIB, _SIZE, "Size of /workspace.")
+    tmp: int = _setting(64 * _MIB, _SIZE, "Size of /tmp.")
+    capture: int = _setting(
+        _MIB, _SIZE, "Output kept for the result, per stream: of more, the head and the tail."
     )
-    output: Size = Field(default=64 * _MIB, description="Output, of both streams, at which a run is ended.")
+    output: int = _setting(64 * _MIB, _SIZE, "Output, of both streams, at which a run is ended.")
 
-    max_wall_time: Seconds = Field(default=600, description="Ceiling of wall_time.")
-    max_cpu_time: Seconds = Field(default=3600, description="Ceiling of cpu_time.")
-    max_memory: Memory = Field(default=4 * _GIB, description="Ceiling of memory.")
-    max_cpus: Cores = Field(default=4, description="Ceiling of cpus.")
-    max_pids: Pids = Field(default=1024, description="Ceiling of pids.")
-    max_workspace: Size = Field(default=_GIB, description="Ceiling of workspace.")
-    max_tmp: Size = Field(default=512 * _MIB, description="Ceiling of tmp.")
-    max_capture: Size = Field(default=16 * _MIB, description="Ceiling of capture.")
-    max_output: Size = Field(default=_GIB, description="Ceiling of output.")
-    max_code: Size = Field(default=_MIB, description="Size of a program's code.")
-    max_files: Count = Field(default=256, description="Files that a run may bring.")
-    max_file_bytes: Size = Field(default=64 * _MIB, description="Size of these files in all.")
+    max_wall_time: float = _setting(600.0, _SECONDS, "Ceiling of wall_time.")
+    max_cpu_time: float = _setting(3600.0, _SECONDS, "Ceiling of cpu_time.")
+    max_memory: int = _setting(4 * _GIB, _MEMORY, "Ceiling of memory.")
+    max_cpus: float = _setting(4.0, _CORES, "Ceiling of cpus.")
+    max_pids: int = _setting(1024, _PIDS, "Ceiling of pids.")
+    max_workspace: int = _setting(_GIB, _SIZE, "Ceiling of workspace.")
+    max_tmp: int = _setting(512 * _MIB, _SIZE, "Ceiling of tmp.")
+    max_capture: int = _setting(16 * _MIB, _SIZE, "Ceiling of capture.")
+    max_output: int = _setting(_GIB, _SIZE, "Ceiling of output.")
+    max_code: int = _setting(_MIB, _SIZE, "Size of a program's code.")
+    max_files: int = _setting(256, _COUNT, "Files that a run may bring.")
+    max_file_bytes: int = _setting(64 * _MIB, _SIZE, "Size of these files in all.")
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Config":
-        for name in _LIMITED:
-            value = getattr(self, name)
-            if value is not None and value > getattr(self, f"max_{name}"):
-                raise PydanticCustomError("above_ceiling", "{name} is above max_{name}", {"name": name})
-        if self.profile not in self.profiles:
-            raise PydanticCustomError("not_a_profile", "profile is not among profiles")
-        return self
+    def __post_init__(self) -> None:
+        values = {name: getattr(self, name) for name in SETTINGS}
+        for name, value in checked(values, sources={}).items():
+            object.__setattr__(self, name, value)
 
     def policy(self) -> Policy:
         """The part of the settings that decides about requests."""
@@ -175,9 +184,58 @@ class Config(BaseModel):
         )
 
 
-def kind(name: str) -> Kind:
-    """The kind of the setting ``name``."""
-    return next(item for item in Config.model_fields[name].metadata if isinstance(item, Kind))
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The definition of one setting."""
+
+    default: object
+    kind: Kind
+    description: str
+
+
+SETTINGS: Mapping[str, Setting] = {
+    each.name: Setting(each.default, **each.metadata) for each in fields(Config)
+}
+
+
+def checked(values: Mapping[str, object], *, sources: Mapping[str, str]) -> dict[str, Any]:
+    """Every setting: ``values`` as they are meant, the rest by default.
+
+    Raises ConfigError, naming the source where ``sources`` has it, for a value that cannot be
+    used and for two that do not go together.
+    """
+    read: dict[str, Any] = {}
+    for name, setting in SETTINGS.items():
+        value = values.get(name, setting.default)
+        try:
+            read[name] = setting.kind.read(value)
+        except (ValueError, OverflowError):
+            raise ConfigError(
+                f"{_from(name, sources)}{name} is {value!r}; give {setting.kind.give}."
+            ) from None
+    _check_ceilings(read, sources)
+    if read["profile"] not in read["profiles"]:
+        raise ConfigError(
+            f"{_from('profile', sources)}profile is {read['profile']}, which is not among profiles "
+            f"({format_setting('profiles', read['profiles'])}); name one of them."
+        )
+    return read
+
+
+def _check_ceilings(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+    for name in _LIMITED:
+        value, other = values[name], f"max_{name}"
+        if value is not None and value > values[other]:
+            shown, ceiling = format_setting(name, value), format_setting(other, values[other])
+            where = f" ({sources[other]})" if other in sources else ""
+            raise ConfigError(
+                f"{_from(name, sources)}{name} is {shown}, above the ceiling {other} of {ceiling}{where}; "
+                f"lower {name} or raise {other}."
+            )
+
+
+def _from(name: str, sources: Mapping[str, str]) -> str:
+    return f"{sources[name]}: " if name in sources else ""
 
 
 def format_size(size: int) -> str:
@@ -195,7 +253,7 @@ def format_setting(name: str, value: object) -> str:
             return "none"
         case tuple():
             return ",".join(value)
-        case int() if kind(name).unit == "bytes":
+        case int() if SETTINGS[name].kind.unit == "bytes":
             return format_size(value)
         case float():
             return f"{value:.15g}"
@@ -205,7 +263,7 @@ def format_setting(name: str, value: object) -> str:
 def settings_table() -> str:
     """The settings as a Markdown table; the README has a copy of it, which a test compares."""
     rows = ["| Setting | Default | Unit | Meaning |", "|---|---|---|---|"]
-    for name, field in Config.model_fields.items():
-        default = format_setting(name, field.default)
-        rows.append(f"| `{name}` | `{default}` | {kind(name).unit} | {field.description} |")
+    for name, setting in SETTINGS.items():
+        default = format_setting(name, setting.default)
+        rows.append(f"| `{name}` | `{default}` | {setting.kind.unit} | {setting.description} |")
     return "\n".join(rows)

@@ -19,9 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from sandbox_runner.config.settings import Config, format_setting, kind
+from sandbox_runner.config.settings import SETTINGS, Config, checked
 from sandbox_runner.errors import ConfigError
 
 PREFIX = "SANDBOX_RUNNER_"
@@ -51,14 +49,11 @@ def load_config(
     """
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
-    sources = dict.fromkeys(Config.model_fields, "default")
+    sources = dict.fromkeys(SETTINGS, "default")
     for source, name, value in (*_from_file(environ), *_from_environment(environ), *_from_flags(flags or {})):
         values[name] = value
         sources[name] = source
-    try:
-        return Effective(Config(**values), sources)
-    except ValidationError as error:
-        raise ConfigError(_explain(error, values, sources)) from None
+    return Effective(Config(**checked(values, sources=sources)), sources)
 
 
 def user_file(environ: Mapping[str, str]) -> Path | None:
@@ -122,36 +117,11 @@ def _from_flags(flags: Mapping[str, str]) -> Iterator[tuple[str, str, object]]:
 
 
 def _check_known(name: str, source: str, written: str) -> None:
-    if name in Config.model_fields:
+    if name in SETTINGS:
         return
-    import difflib  # for the one who mistyped, not for each run
+    import difflib  # noqa: PLC0415 - for the one who mistyped, not for each run
 
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), Config.model_fields, n=1)
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), SETTINGS, n=1)
     meant = (PREFIX + close[0].upper() if written.startswith(PREFIX) else close[0]) if close else ""
     hint = f"did you mean {meant}?" if meant else "'sandbox-runner config' lists the settings."
     raise ConfigError(f"{source}: {written} is not a setting; {hint}")
-
-
-def _explain(error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:
-    first = error.errors(include_url=False)[0]
-    if first["type"] == "above_ceiling":
-        name = first["ctx"]["name"]
-        ceiling = f"max_{name}"
-        return (
-            f"{sources[name]}: {name} is {_shown(name, values)}, above the ceiling {ceiling} of "
-            f"{_shown(ceiling, values)} ({sources[ceiling]}); lower {name} or raise {ceiling}."
-        )
-    if first["type"] == "not_a_profile":
-        return (
-            f"{sources['profile']}: profile is {_shown('profile', values)}, which is not among profiles "
-            f"of {_shown('profiles', values)} ({sources['profiles']}); name one of them."
-        )
-    name = str(first["loc"][0])
-    return f"{sources[name]}: {name} is {values[name]!r}; give {kind(name).give}."
-
-
-def _shown(name: str, values: Mapping[str, Any]) -> str:
-    if name in values:
-        value = values[name]
-        return ",".join(value) if isinstance(value, list) else str(value)
-    return format_setting(name, Config.model_fields[name].default)

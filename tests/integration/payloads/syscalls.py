@@ -16,8 +16,8 @@ import mmap
 import os
 import platform
 import signal
-import socket
 import sys
+from pathlib import Path
 
 MACHINE = platform.machine()
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -181,13 +181,21 @@ def other_processes():
 def pid_1():
     """What would reach the agent. A core limit of zero and SCHED_BATCH change nothing that matters."""
     zero = block()
-    return {
+
+    def schedule(pid):
+        return call("sched_setscheduler", pid, 3, zero)
+
+    # No such process, unless a filter refuses first: pids end at 2**22.
+    strangers = {f"sched_setscheduler of {1 << b | low}": lambda p=1 << b | low: schedule(p)
+                 for b in range(8, 22) for low in (0, 1)}  # fmt: skip
+    return strangers | {
         "prlimit64 of pid 1": lambda: call("prlimit64", 1, 4, zero, 0),
         "prlimit64 of pid 1, high bits": lambda: call("prlimit64", HIGH | 1, 4, zero, 0),
         "prlimit64 of the caller": lambda: call("prlimit64", 0, 4, zero, 0),
-        "sched_setscheduler of pid 1": lambda: call("sched_setscheduler", 1, 3, zero),
-        "sched_setscheduler of pid 1, high bits": lambda: call("sched_setscheduler", HIGH | 1, 3, zero),
-        "sched_setscheduler of the caller": lambda: call("sched_setscheduler", 0, 3, zero),
+        "sched_setscheduler of pid 1": lambda: schedule(1),
+        "sched_setscheduler of pid 1, high bits": lambda: schedule(HIGH | 1),
+        "sched_setscheduler of the caller": lambda: schedule(0),
+        "sched_setscheduler of the caller by its id": lambda: schedule(os.getpid()),
         "sched_setparam of pid 1": lambda: call("sched_setparam", 1, zero),
         "sched_setparam of the caller": lambda: call("sched_setparam", 0, zero),
         "sched_setattr of pid 1": lambda: call("sched_setattr", 1, scheduling_attributes(), 0),
@@ -202,8 +210,15 @@ def pid_1():
     }
 
 
+def filter_mode():
+    """2 where a seccomp filter is in force."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith("Seccomp:"))
+
+
 def kernel_surface():
     return {
+        "filter mode": filter_mode,
         "io_uring_setup": lambda: call("io_uring_setup", 1, block()),
         "io_uring_enter": lambda: call("io_uring_enter", -1, 0, 0, 0, 0, 0),
         "io_uring_register": lambda: call("io_uring_register", -1, 0, 0, 0),

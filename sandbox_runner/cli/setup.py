@@ -1,0 +1,92 @@
+"""`sandbox-runner setup`: makes this machine ready for runs."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sandbox_runner.cli.exits import emit, one_line
+from sandbox_runner.cli.parsing import add_settings, settings
+from sandbox_runner.cli.progress import shown_progress
+from sandbox_runner.config import Config, load_config
+from sandbox_runner.errors import BuildFailed
+from sandbox_runner.request import RunRequest
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from sandbox_runner.provision.progress import Report
+    from sandbox_runner.provision.selftest import Outcome
+
+EXAMPLES = """\
+sandbox-runner setup
+sudo sandbox-runner setup --yes
+sandbox-runner setup --base debian:trixie
+sandbox-runner setup --fresh"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `setup`."""
+    parser.add_argument("--engine", choices=["docker"], default="docker", help="the container engine")
+    parser.add_argument("--yes", action="store_true", help="install and start what is missing without asking")
+    parser.add_argument("--base", metavar="IMAGE", help="build on this Debian image instead")
+    parser.add_argument("--fresh", action="store_true", help="build all anew, with the newest packages")
+    add_settings(parser)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Finds or makes an engine, builds the images, runs their self-tests."""
+    from sandbox_runner.provision import host, setup, state  # noqa: PLC0415 - loads the SDK
+    from sandbox_runner.provision.selftest import require_passed  # noqa: PLC0415
+
+    config = load_config(flags=settings(arguments)).config
+    with _last_lines(), shown_progress() as display:
+        prepared = setup.prepare(
+            connector(config),
+            host=host.this_host(),
+            folder=state.state_folder(),
+            consent=partial(display.ask, yes=arguments.yes),
+            report=display.report,
+            remote=bool(config.docker_host or os.environ.get("DOCKER_HOST")),
+            base=arguments.base,
+            fresh=arguments.fresh,
+        )
+        require_passed(asyncio.run(_selftests(config, display.report)))
+    built = f"built {', '.join(prepared.built)}" if prepared.built else "all images were current"
+    emit(f"Ready ({built}). Try: sandbox-runner run -c 'print(2**100)'")
+    return 0
+
+
+def connector(config: Config) -> Callable[[], "APIClient"]:
+    """Connects to the configured engine when it is called."""
+    from sandbox_runner.engines.docker.connection import connect  # noqa: PLC0415 - with the commands that need it
+
+    return partial(connect, config.docker_host)
+
+
+async def _selftests(config: Config, report: "Report") -> "tuple[Outcome, ...]":
+    from sandbox_runner.provision.selftest import run_selftests  # noqa: PLC0415 - loads the SDK
+    from sandbox_runner.runner import Runner  # noqa: PLC0415
+
+    async with Runner.open(config) as runner:
+
+        async def run(language: str, code: str) -> str:
+            result = await runner.run(RunRequest(language=language, code=code))
+            return result.stdout if result.ok else f"{result.stdout}{result.stderr}[{result.status}]"
+
+        return await run_selftests(run, report=report)
+
+
+@contextmanager
+def _last_lines() -> Iterator[None]:
+    """Shows what an installer printed last before it failed."""
+    try:
+        yield
+    except BuildFailed as error:
+        with suppress(OSError):
+            print(*(f"  {one_line(line)}" for line in error.lines), sep="\n", file=sys.stderr)
+        raise

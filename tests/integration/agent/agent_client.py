@@ -1,0 +1,236 @@
+"""Talks to the agent in a real container: an image with it, a container around it, frames to and fro.
+
+The engine is the one that `docker.from_env` finds; the image is built on SANDBOX_RUNNER_TEST_BASE,
+a Debian image with python3 that the engine already has.
+"""
+
+import io
+import os
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+
+import sandbox_runner.agent
+from sandbox_runner.agent import protocol
+from sandbox_runner.engines.docker.demux import Demux
+
+IMAGE = "agent-exp:1"
+UID = 31234
+PATIENCE = 60  # seconds for a frame; only a broken agent is waited for that long
+SEALED = "/usr/lib/sandbox-runner/agent"
+UNSEALED = "/usr/lib/unsealed/agent"  # a copy whose prctl only asks: what the sealing is compared with
+PYTHON = ("/usr/bin/python3", "-I", "-c")
+
+_DOCKERFILE = """
+FROM {base}
+RUN python3 -c 'import ctypes' || (apt-get update && apt-get install -y --no-install-recommends python3)
+COPY sealed {sealed}
+COPY unsealed {unsealed}
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash {sealed} {unsealed}
+"""
+
+
+def build_image(client: docker.DockerClient) -> str:
+    """Builds the image of these tests, and returns its id."""
+    base = os.environ.get("SANDBOX_RUNNER_TEST_BASE")
+    assert base, "set SANDBOX_RUNNER_TEST_BASE to a Debian image with python3, such as the one of images/base"
+    dockerfile = _DOCKERFILE.format(base=base, sealed=SEALED, unsealed=UNSEALED)
+    context = _archive({"Dockerfile": dockerfile.encode(), **_sources()})
+    image, _ = client.images.build(fileobj=context, custom_context=True, tag=IMAGE, rm=True)
+    return str(image.id)
+
+
+def _sources() -> dict[str, bytes]:
+    folder = Path(sandbox_runner.agent.__file__).parent
+    sealed = {path.name: path.read_bytes() for path in sorted(folder.glob("*.py"))}
+    weakened = sealed["seal.py"].replace(b"_PR_SET_DUMPABLE = 4", b"_PR_SET_DUMPABLE = 3")
+    assert weakened != sealed["seal.py"]
+    unsealed = sealed | {"seal.py": weakened}
+    return {
+        f"{name}/{file}": data
+        for name, files in (("sealed", sealed), ("unsealed", unsealed))
+        for file, data in files.items()
+    }
+
+
+def _archive(files: Mapping[str, bytes]) -> io.BytesIO:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    archive.seek(0)
+    return archive
+
+
+@dataclass
+class Result:
+    """What came back for one job; ``exit`` or ``failed`` (stage, errno, message) is set."""
+
+    stdout: bytearray = field(default_factory=bytearray)
+    stderr: bytearray = field(default_factory=bytearray)
+    exit: protocol.Exit | None = None
+    failed: tuple[int, int, str] | None = None
+    kinds: list[int] = field(default_factory=list)
+
+    @property
+    def end(self) -> protocol.Exit:
+        """The EXIT of a job that ran."""
+        assert self.exit is not None, self.failed
+        return self.exit
+
+
+class AgentContainer:
+    """A container whose PID 1 is the agent, and the host's side of the conversation."""
+
+    def __init__(
+        self, client: docker.DockerClient, image: str, *, agent: str = SEALED, **changes: Any
+    ) -> None:
+        self._api = client.api
+        self.id = self._create(image, agent, changes)
+        self._attached = self._api.attach_socket(self.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+        self.socket = self._attached._sock
+        self.socket.settimeout(PATIENCE)
+        self._demux, self._splitter = Demux(), protocol.Splitter()
+        self._frames: list[tuple[int, int, bytes]] = []
+        self.messages = b""  # what PID 1 itself wrote to its stderr
+        self._api.start(self.id)
+
+    def _create(self, image: str, agent: str, changes: Mapping[str, Any]) -> str:
+        owner = f"uid={UID},gid={UID}"
+        settings = {
+            "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true", "seccomp=unconfined"],
+            "read_only": True, "network_mode": "none", "mem_limit": "512m", "memswap_limit": "512m",
+            "pids_limit": 128, "nano_cpus": 2_000_000_000, "auto_remove": True, "cgroupns": "private",
+            "shm_size": 1 << 24, "log_config": {"Type": "none"},
+            "tmpfs": {
+                "/workspace": f"rw,nosuid,nodev,exec,size=256m,nr_inodes=65536,mode=0700,{owner}",
+                "/tmp": "rw,nosuid,nodev,noexec,size=64m,nr_inodes=4096,mode=1777",
+            },
+        } | changes  # fmt: skip
+        cgroupns = settings.pop("cgroupns")
+        host_config = self._api.create_host_config(**settings)
+        host_config["CgroupnsMode"] = cgroupns
+        created = self._api.create_container(
+            image,
+            ["/usr/bin/python3", "-I", "-S", "-B", f"{agent}/pid1.py"],
+            user=f"{UID}:{UID}", working_dir="/workspace", hostname="sandbox", network_disabled=True,
+            environment={"SECRET": "of-pid-1"}, stdin_open=True, host_config=host_config,
+        )  # fmt: skip
+        return str(created["Id"])
+
+    def send(self, kind: int, payload: bytes = b"", *, job: int = 1) -> None:
+        """Sends one frame."""
+        self.socket.sendall(protocol.frame(kind, job, payload))
+
+    def receive(self) -> tuple[int, int, bytes]:
+        """The next frame. Raises EOFError at the end of the stream."""
+        while not self._frames:
+            data = self.socket.recv(1 << 18)
+            if not data:
+                raise EOFError(self.messages.decode(errors="replace"))
+            for stream, piece in self._demux.feed(data):
+                if stream == "stdout":
+                    self._frames += self._splitter.feed(piece)
+                else:
+                    self.messages += piece
+        return self._frames.pop(0)
+
+    def greet(self) -> int:
+        """Waits for HELLO, and returns its flags."""
+        kind, job, payload = self.receive()
+        assert (kind, job) == (protocol.HELLO, 0)
+        version, flags = protocol.HELLO_BODY.unpack(payload)
+        assert version == protocol.VERSION
+        return int(flags)
+
+    def send_file(self, path: str, data: bytes, *, mode: int = 0o644, job: int = 1) -> None:
+        """Sends one file in pieces."""
+        self.send(protocol.FILE, mode.to_bytes(4, "big") + os.fsencode(path), job=job)
+        for start in range(0, len(data), 1 << 16):
+            self.send(protocol.FILE_DATA, data[start : start + (1 << 16)], job=job)
+        self.send(protocol.FILE_END, job=job)
+
+    def start(
+        self, argv: Sequence[str], *, job: int = 1, env: Iterable[str] = ("PATH=/usr/bin:/bin",),
+        cwd: str = "/workspace", wall_time: float = 50, cpu_time: float = 50, output: int = 1 << 26,
+    ) -> None:  # fmt: skip
+        """Sends JOB."""
+        payload = protocol.pack_job(
+            argv=[os.fsencode(word) for word in argv], env=[os.fsencode(word) for word in env],
+            cwd=os.fsencode(cwd), wall_time=wall_time, cpu_time=cpu_time, output=output,
+        )  # fmt: skip
+        self.send(protocol.JOB, payload, job=job)
+
+    def run(self, argv: Sequence[str], *, stdin: bytes = b"", job: int = 1, **settings: Any) -> Result:
+        """One job from JOB to its end; ``stdin`` has to fit into the first credit."""
+        self.start(argv, job=job, **settings)
+        if stdin:
+            self.send(protocol.STDIN, stdin, job=job)
+        self.send(protocol.STDIN_EOF, job=job)
+        return self.finish(job=job)
+
+    def exchange(self, data: bytes, *, job: int = 1) -> Result:
+        """Sends ``data`` as the program's stdin, as credit allows, and takes in frames until the end."""
+        result = Result()
+        position, credit = 0, protocol.STDIN_WINDOW
+        while result.exit is None and result.failed is None:
+            piece = data[position : position + min(credit, 1 << 16)]
+            if piece:
+                self.send(protocol.STDIN, piece, job=job)
+                position, credit = position + len(piece), credit - len(piece)
+                if position == len(data):
+                    self.send(protocol.STDIN_EOF, job=job)
+            else:
+                credit += self._take_in(result, job)
+        return result
+
+    def finish(self, *, job: int = 1) -> Result:
+        """Takes in frames until the job is over."""
+        result = Result()
+        while result.exit is None and result.failed is None:
+            self._take_in(result, job)
+        return result
+
+    def ended_by_itself(self) -> bool:
+        """Closes the channel; whether the container then goes away without further help."""
+        self.socket.close()
+        self._attached._response.close()
+        try:
+            self._api.wait(self.id, timeout=PATIENCE, condition="removed")
+        except docker.errors.NotFound:
+            pass
+        except requests.exceptions.RequestException:
+            self._api.remove_container(self.id, force=True)
+            return False
+        return True
+
+    def processes(self) -> list[str]:
+        """The commands that run in the container, as the engine sees them."""
+        return [row[0] for row in self._api.top(self.id, "-eo comm,pid")["Processes"]]
+
+    def _take_in(self, result: Result, job: int) -> int:
+        """Adds the next frame to ``result``; the credit in it."""
+        kind, number, payload = self.receive()
+        assert number == job, (kind, number)
+        result.kinds.append(kind)
+        if kind == protocol.STDOUT:
+            result.stdout += payload
+        elif kind == protocol.STDERR:
+            result.stderr += payload
+        elif kind == protocol.EXIT:
+            result.exit = protocol.Exit.unpack(payload)
+        elif kind == protocol.FAILED:
+            stage, errno = protocol.FAILED_BODY.unpack_from(payload)
+            result.failed = stage, errno, payload[protocol.FAILED_BODY.size :].decode()
+        elif kind == protocol.CREDIT:
+            return int.from_bytes(payload, "big")
+        else:
+            assert kind == protocol.STARTED, kind
+        return 0

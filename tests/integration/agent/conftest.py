@@ -1,0 +1,44 @@
+"""A real engine, the agent's image, and containers of it that are gone when their test is over."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import docker
+import pytest
+from agent_client import AgentContainer, build_image
+
+StartAgent = Callable[..., AgentContainer]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def agent_image(engine: docker.DockerClient) -> Iterator[str]:
+    image = build_image(engine)
+    yield image
+    engine.images.remove(image, force=True)
+
+
+@pytest.fixture
+def start_agent(engine: docker.DockerClient, agent_image: str) -> Iterator[StartAgent]:
+    containers = []
+
+    def start(**changes: Any) -> AgentContainer:
+        containers.append(AgentContainer(engine, agent_image, **changes))
+        return containers[-1]
+
+    yield start
+    left = [container.id for container in containers if not container.ended_by_itself()]
+    assert not left, "containers had to be removed by force"
+
+
+@pytest.fixture
+def agent(start_agent: StartAgent) -> AgentContainer:
+    container = start_agent()
+    container.greet()
+    return container

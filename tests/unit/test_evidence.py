@@ -1,0 +1,57 @@
+"""The kernel's counters, as control groups version 1 and 2 lay them out, read from files of the same form."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox_runner.agent.evidence import Evidence
+
+V1 = {
+    "cpuacct/cpuacct.usage": "{cpu}000\n",
+    "memory/memory.max_usage_in_bytes": "8192\n",
+    "memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill {oom}\n",
+    "pids/pids.events": "max {pids}\n",
+}
+V2 = {
+    "cpu.stat": "usage_usec {cpu}\nuser_usec 1\nsystem_usec 2\nnr_periods 0\n",
+    "memory.peak": "8192\n",
+    "memory.current": "4096\n",
+    "memory.events": "low 0\nhigh 0\nmax 9\noom 8\noom_kill {oom}\noom_group_kill 0\n",
+    "pids.events": "max {pids}\n",
+}
+
+
+def _write(root: Path, files: dict[str, str], **counts: int) -> None:
+    for name, text in files.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text.format(**counts))
+
+
+@pytest.mark.parametrize("layout", [V1, V2], ids=["version 1", "version 2"])
+def test_counts_are_those_since_the_job_began(tmp_path: Path, layout: dict[str, str]) -> None:
+    _write(tmp_path, layout, cpu=5_000_000, oom=3, pids=4)
+    evidence = Evidence(f"{tmp_path}/")
+    _write(tmp_path, layout, cpu=905_000_000, oom=4, pids=4)
+    assert (evidence.oom_kills(), evidence.pids_refused(), evidence.peak_memory()) == (1, 0, 8192)
+    assert 800e9 < evidence.cpu_time() <= 900e9  # less what this process used meanwhile
+    assert not evidence.needs_samples
+
+
+def test_without_a_peak_the_memory_in_use_is_sampled(tmp_path: Path) -> None:
+    _write(tmp_path, {name: text for name, text in V2.items() if name != "memory.peak"}, cpu=0, oom=0, pids=0)
+    evidence = Evidence(f"{tmp_path}/")
+    assert evidence.needs_samples
+    assert evidence.peak_memory() is None
+    for current in ("4096", "9000", "100"):
+        (tmp_path / "memory.current").write_text(current)
+        evidence.sample()
+    assert evidence.peak_memory() == 9000
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "oom_kill", "oom_kill x"])
+def test_what_is_missing_or_unreadable_is_none(tmp_path: Path, content: str) -> None:
+    assert Evidence(f"{tmp_path}/").oom_kills() is None
+    (tmp_path / "memory.events").write_text(content)
+    evidence = Evidence(f"{tmp_path}/")
+    assert (evidence.oom_kills(), evidence.pids_refused(), evidence.peak_memory()) == (None, None, None)
+    assert evidence.cpu_time() >= 0
