@@ -36,7 +36,7 @@ PRINTS = {
         ("import { twice } from './helper'; console.log(twice(9))", "18"),
         ("import { twice } from './helper.js'; console.log(await Promise.resolve(twice(10)))", "20"),
         ("import('./helper').then((m) => console.log(m.twice(11)))", "22"),
-        ("class P { constructor(private x: number) {} y = this.x }; console.log(new P(2).y)", "2"),
+        ("class P { constructor(private readonly x: number) {} }; console.log(new P(2))", "P { x: 2 }"),
         ("interface A { a: string }\nexport type T = keyof A;\nconsole.log(13 satisfies number)", "13"),
     ],
 }
