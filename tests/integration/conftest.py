@@ -11,6 +11,7 @@ from docker.errors import ImageNotFound
 from sandbox_runner.definitions import image_tag
 from sandbox_runner.provision.base import find_base, obtain_base
 from sandbox_runner.provision.host import this_host
+from sandbox_runner.provision.removal import remove_image
 from sandbox_runner.provision.setup import build_images
 
 BUILDING = 1800  # seconds: whichever test comes first waits for the images
@@ -52,7 +53,7 @@ def repository(docker_client, debian):
     yield name
     for tag in docker_client.images(name=f"{name}/*"):
         for each in tag["RepoTags"]:
-            docker_client.remove_image(each)
+            remove_image(docker_client, each)
 
 
 @pytest.fixture(scope="session")
