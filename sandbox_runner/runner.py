@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
-from anyio.from_thread import start_blocking_portal
 
 from sandbox_runner.capacity import Capacity, Room, room
 from sandbox_runner.engines import Container, Engine
@@ -248,6 +247,8 @@ def _outside_any_loop(main: Callable[[], Awaitable[T]]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return anyio.run(main)
+    from anyio.from_thread import start_blocking_portal  # noqa: PLC0415 - few need it
+
     with start_blocking_portal() as portal:
         future = portal.start_task_soon(main)
         try:

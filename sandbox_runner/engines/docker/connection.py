@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from docker import APIClient
     from docker.tls import TLSConfig
 
-MINIMUM_API = (1, 41)
+MINIMUM_API = "1.41"
 CALL_TIMEOUT = 60  # seconds for one answer of the daemon
 _POOL = 64  # kept connections: one per container that is being created or removed at once
 _SETUP = "Start it, or run: sandbox-runner setup"
@@ -49,35 +49,52 @@ def is_local(address: str) -> bool:
 
 
 def connect(docker_host: str | None) -> "APIClient":
-    """A client of the daemon, at the newest API both sides speak.
+    """A client of the daemon that has answered it.
 
     Raises EngineUnavailable where none answers, or it speaks no API of 1.41 or newer.
     """
-    from docker import APIClient  # noqa: PLC0415 - 70 ms that --help need not wait for
-    from docker.errors import DockerException, TLSParameterError  # noqa: PLC0415 - as above
-    from requests.exceptions import RequestException  # noqa: PLC0415 - as above
+    from docker.errors import APIError, DockerException, TLSParameterError  # noqa: PLC0415 - see _client
+    from requests.exceptions import RequestException  # noqa: PLC0415 - see _client
 
     address = find_address(docker_host)
     try:
-        client = APIClient(
-            base_url=address,
-            version="auto",
-            timeout=CALL_TIMEOUT,
-            tls=_tls(address),
-            num_pools=4,
-            max_pool_size=_POOL,
-            use_ssh_client=address.startswith("ssh://"),
-        )
+        try:
+            client = _client(address, MINIMUM_API)
+        except APIError:  # Docker 29 speaks nothing that old, and an old engine nothing that new
+            client = _client(address, "auto")
     except (DockerException, TLSParameterError, RequestException, OSError, ImportError) as error:
         raise EngineUnavailable(unavailable(address, error)) from error
-    version = tuple(map(int, client.api_version.split(".")))
-    if version < MINIMUM_API:
+    if _numbers(client.api_version) < _numbers(MINIMUM_API):
         client.close()
         raise EngineUnavailable(
             f"The engine at {address} speaks API {client.api_version}; "
-            "1.41 (Docker 20.10) or newer is needed."
+            f"{MINIMUM_API} (Docker 20.10) or newer is needed."
         )
     return client
+
+
+def _client(address: str, version: str) -> "APIClient":
+    from docker import APIClient  # noqa: PLC0415 - 70 ms that --help need not wait for
+
+    client = APIClient(
+        base_url=address,
+        version=version,
+        timeout=CALL_TIMEOUT,
+        tls=_tls(address),
+        num_pools=4,
+        max_pool_size=_POOL,
+        use_ssh_client=address.startswith("ssh://"),
+    )
+    try:
+        client.ping()  # a fifth of what asking for the version costs
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def unavailable(address: str, error: BaseException) -> str:

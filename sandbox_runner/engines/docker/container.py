@@ -1,7 +1,7 @@
 """A container on the daemon, from create to removal."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -136,13 +136,13 @@ class _Wait:
 
 @asynccontextmanager
 async def created(
-    client: "APIClient", call: Caller, spec: ContainerSpec, *, local_swap: bool
+    client: "APIClient", call: Caller, spec: ContainerSpec, *, swap_free: Callable[[], bool]
 ) -> AsyncIterator[DockerContainer]:
     """A started container that is gone when the context ends, however it ends."""
     channel: Channel | None = None
     try:
         container_id, warnings = await call(lambda: _create(client, spec))
-        _refuse_weakened(warnings, local_swap=local_swap)
+        _refuse_weakened(warnings, swap_free=swap_free)
         attached = await call(lambda: client.attach_socket(container_id, params=_ATTACH))
         channel = open_channel(attached, call.limiter)
         container = DockerContainer(client, call, spec, channel, container_id)
@@ -173,10 +173,10 @@ def _create(client: "APIClient", spec: ContainerSpec) -> tuple[str, list[str]]:
     return create()
 
 
-def _refuse_weakened(warnings: list[str], *, local_swap: bool) -> None:
+def _refuse_weakened(warnings: list[str], *, swap_free: Callable[[], bool]) -> None:
     """Raises ControlNotEnforced where the daemon said that it drops a limit."""
     for warning in warnings:
-        if any(text in warning for text in _NO_SWAP_WARNINGS) and not local_swap:
+        if any(text in warning for text in _NO_SWAP_WARNINGS) and swap_free():
             continue  # it cannot limit swap, and there is none
         if "discarded" in warning or "not support" in warning:
             raise ControlNotEnforced(f"The engine does not enforce a limit, so nothing was run: {warning}")

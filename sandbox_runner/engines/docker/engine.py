@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
-import psutil
 from anyio import to_thread
 
 from sandbox_runner.definitions import LABEL_AGENT, image_tag, is_current
@@ -39,12 +38,18 @@ class DockerEngine:
         return Image(id=found["Id"], name=name, agent=LABEL_AGENT in labels)
 
     def create(self, spec: ContainerSpec) -> AbstractAsyncContextManager[DockerContainer]:
-        return created(
-            self._client, self._call, spec, local_swap=not self._local or psutil.swap_memory().total > 0
-        )
+        return created(self._client, self._call, spec, swap_free=self._swap_free)
+
+    def _swap_free(self) -> bool:
+        """Whether the engine's machine is known to have no swap."""
+        import psutil  # noqa: PLC0415 - few engines cannot limit swap
+
+        return self._local and psutil.swap_memory().total == 0
 
     async def facts(self) -> EngineFacts:
         info = await self._call(repeatable(self._client.info))
+        import psutil  # noqa: PLC0415 - a single run does not ask
+
         memory = psutil.virtual_memory().available if self._local else int(info["MemTotal"])
         return EngineFacts(cpus=int(info["NCPU"]), memory=memory, local=self._local)
 
