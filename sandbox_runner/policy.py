@@ -13,7 +13,7 @@ from sandbox_runner import hardening
 from sandbox_runner.errors import InvalidRequest, LimitExceeded, NotPermitted
 from sandbox_runner.files import check_files
 from sandbox_runner.languages import Language
-from sandbox_runner.request import InputFile, Principal, RunRequest, parse_size
+from sandbox_runner.request import InputFile, Principal, RunRequest, format_size, parse_size
 from sandbox_runner.spec import (
     WORKSPACE,
     Admission,
@@ -189,9 +189,8 @@ def _resolve_limits(policy: Policy, request: RunRequest) -> ResolvedLimits:
 
 def _check_ceiling(name: str, value: float, ceiling: float) -> None:
     if value > ceiling:
-        raise LimitExceeded(
-            f"{name} of {value:g} is above the ceiling max_{name} of {ceiling:g}; ask for less."
-        )
+        asked, most = (format_size(int(n)) if name in _SIZES else f"{n:g}" for n in (value, ceiling))
+        raise LimitExceeded(f"{name} of {asked} is above the ceiling max_{name} of {most}; ask for less.")
 
 
 def _job(request: RunRequest, language: Language | None, image: Image, limits: ResolvedLimits) -> Job:

@@ -34,6 +34,14 @@ def parse_size(value: int | str, *, name: str = "size") -> int:
     return int(float(match[1]) * 1024 ** _POWER[match[2].lower()])
 
 
+def format_size(size: int) -> str:
+    """``size`` in bytes as `parse_size` reads it, in the largest unit that divides it."""
+    for power, letter in ((40, "t"), (30, "g"), (20, "m"), (10, "k")):
+        if size and size % (1 << power) == 0:
+            return f"{size >> power}{letter}"
+    return str(size)
+
+
 def _positive(value: float | None, name: str) -> None:
     if value is None:
         return

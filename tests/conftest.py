@@ -1,12 +1,15 @@
 """What tests share. A test that needs an engine and finds none fails: nothing here skips."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from sandbox_runner.engines.docker.connection import connect
 from sandbox_runner.engines.docker.inventory import list_runs
+from sandbox_runner.engines.docker.removal import state_of
+from sandbox_runner.owner import current_owner
 
 
 @pytest.fixture
@@ -24,10 +27,18 @@ def docker_client():
 
 @pytest.fixture
 def nothing_left(docker_client) -> Iterator[None]:
-    """Fails the test that leaves a container, or a mount of one, behind."""
+    """Fails the test that leaves a container behind.
+
+    What this process made must be gone at once. What a process that the test started made is
+    gone within 5 seconds: the watchdog's promise; so is what someone else runs on this engine.
+    """
     before = {run.container_id for run in list_runs(docker_client)}
     yield
     left = [run for run in list_runs(docker_client) if run.container_id not in before]
+    assert [run for run in left if run.owner == current_owner()] == []
+    deadline = time.monotonic() + 5
+    while left and time.monotonic() < deadline:
+        left = [run for run in left if state_of(docker_client, run.container_id) is not None]
     assert left == []
 
 

@@ -1,6 +1,6 @@
 """Every setting, defined once (`settings`), and where the values come from (`sources`)."""
 
-from sandbox_runner.config.settings import SETTINGS, Config, format_setting, format_size, settings_table
+from sandbox_runner.config.settings import SETTINGS, Config, format_setting, settings_table
 from sandbox_runner.config.sources import Effective, load_config
 
 __all__ = [
@@ -8,7 +8,6 @@ __all__ = [
     "Config",
     "Effective",
     "format_setting",
-    "format_size",
     "load_config",
     "settings_table",
 ]

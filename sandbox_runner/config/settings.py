@@ -12,7 +12,7 @@ from typing import Any
 from sandbox_runner import hardening
 from sandbox_runner.errors import ConfigError, InvalidRequest
 from sandbox_runner.policy import Ceilings, Policy
-from sandbox_runner.request import parse_size
+from sandbox_runner.request import format_size, parse_size
 
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
 _MAX_SIZE = 1 << 53  # as far as `parse_size` is exact
@@ -236,14 +236,6 @@ def _check_ceilings(values: Mapping[str, Any], sources: Mapping[str, str]) -> No
 
 def _from(name: str, sources: Mapping[str, str]) -> str:
     return f"{sources[name]}: " if name in sources else ""
-
-
-def format_size(size: int) -> str:
-    """``size`` in bytes as `parse_size` reads it, in the largest unit that divides it."""
-    for power, letter in ((40, "t"), (30, "g"), (20, "m"), (10, "k")):
-        if size and size % (1 << power) == 0:
-            return f"{size >> power}{letter}"
-    return str(size)
 
 
 def format_setting(name: str, value: object) -> str:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox_runner.config import SETTINGS, Config, format_setting, format_size, load_config, settings_table
+from sandbox_runner.config import SETTINGS, Config, format_setting, load_config, settings_table
 from sandbox_runner.config.sources import user_file
 from sandbox_runner.errors import ConfigError, SandboxError
-from sandbox_runner.request import parse_size
+from sandbox_runner.request import format_size, parse_size
 
 README = Path(__file__).parents[2] / "README.md"
 

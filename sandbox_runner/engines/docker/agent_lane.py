@@ -52,7 +52,7 @@ class AgentLane:
             raise StartFailed(f"The agent in the container did not start: {reason}") from error
         version, flags = _unpack_hello(kind, body)
         if version != protocol.VERSION:
-            raise StartFailed("The images are older than this version; run: sandbox-runner setup")
+            raise StartFailed("The images are older than this version: sandbox-runner setup")
         if not flags & protocol.UNDUMPABLE:
             raise StartFailed("The agent could not protect itself from being traced, so nothing was run.")
 

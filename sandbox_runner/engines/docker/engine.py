@@ -34,7 +34,7 @@ class DockerEngine:
             raise ImageNotFound(_missing(name, ours=tag is not None)) from None
         labels = (found.get("Config") or {}).get("Labels") or {}
         if LABEL_AGENT in labels and not is_current(labels):
-            raise ImageNotFound("The images are older than this version; run: sandbox-runner setup")
+            raise ImageNotFound("The images are older than this version: sandbox-runner setup")
         return Image(id=found["Id"], name=name, agent=LABEL_AGENT in labels)
 
     def create(self, spec: ContainerSpec) -> AbstractAsyncContextManager[DockerContainer]:

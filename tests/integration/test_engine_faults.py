@@ -1,0 +1,121 @@
+"""A real engine behind a connection that fails: what is safe is repeated, the rest is said, nothing is left."""
+
+from pathlib import Path
+
+import pytest
+from faulty_proxy import proxied
+
+from sandbox_runner import Config, Limits, Output, Runner, RunRequest
+from sandbox_runner.engines.docker import container, mapping
+from sandbox_runner.engines.docker.connection import find_address
+from sandbox_runner.engines.docker.inventory import list_runs
+from sandbox_runner.errors import ControlNotEnforced, EngineError, EngineUnavailable, StartFailed
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left")]
+ECHO = RunRequest(command=["echo", "hi"])
+
+
+class FirstTime:
+    """A fault for the first request whose line contains ``words``."""
+
+    def __init__(self, what: str, words: str, *, times: int = 1) -> None:
+        self.what, self.words, self.left, self.seen = what, words, times, 0
+
+    def __call__(self, line: str) -> str | None:
+        if self.words not in line:
+            return None
+        self.seen += 1
+        self.left -= 1
+        return self.what if self.left >= 0 else None
+
+
+@pytest.fixture
+def engine_socket() -> Path:
+    address = find_address(None)
+    assert address.startswith("unix://"), "these tests need an engine behind a Unix socket"
+    return Path(address.removeprefix("unix://"))
+
+
+@pytest.mark.parametrize("what", ["refuse", "swallow"])
+async def test_create_is_repeated_under_the_same_name(tmp_path, engine_socket, docker_client, what):
+    fault = FirstTime(what, "/containers/create")
+    with proxied(tmp_path, engine_socket, fault) as (address, _):
+        async with Runner.open(Config(docker_host=address)) as runner:
+            async with runner.stream(ECHO) as stream:
+                mine = [run for run in list_runs(docker_client) if run.run_id == stream.run_id]
+                assert len(mine) == 1
+                assert (await stream.result()).stdout == "hi\n"
+    assert fault.seen == 2
+
+
+async def test_start_is_never_repeated(tmp_path, engine_socket):
+    fault = FirstTime("swallow", "/start ")
+    with proxied(tmp_path, engine_socket, fault) as (address, _):
+        async with Runner.open(Config(docker_host=address)) as runner:
+            with pytest.raises(EngineUnavailable, match="stopped answering"):
+                await runner.run(ECHO)
+    assert fault.seen == 1
+
+
+async def test_repeating_has_a_bound(tmp_path, engine_socket):
+    fault = FirstTime("refuse", "/containers/create", times=1000)
+    with proxied(tmp_path, engine_socket, fault) as (address, _):
+        async with Runner.open(Config(docker_host=address)) as runner:
+            with pytest.raises(EngineUnavailable):
+                await runner.run(ECHO)
+    assert fault.seen == 5
+
+
+async def test_a_stream_that_is_cut_is_a_broken_sandbox_with_what_was_printed(tmp_path, engine_socket):
+    with proxied(tmp_path, engine_socket, lambda line: None) as (address, cut):
+        async with Runner.open(Config(docker_host=address)) as runner:
+            request = RunRequest(command=["sh", "-c", "echo hi; exec sleep 60"])
+            async with runner.stream(request) as stream:
+                async for event in stream:
+                    if isinstance(event, Output):
+                        cut()
+                result = await stream.result()
+    assert (result.status, result.reason, result.stdout) == ("signaled", "sandbox_broken", "hi\n")
+
+
+async def test_a_container_removed_behind_our_back_is_a_broken_sandbox(docker_client):
+    async with Runner.open() as runner:
+        async with runner.stream(RunRequest(command=["sh", "-c", "echo hi; exec sleep 60"])) as stream:
+            async for event in stream:
+                if isinstance(event, Output):
+                    docker_client.kill(f"sandbox-runner-{stream.run_id}")
+            result = await stream.result()
+    assert (result.status, result.signal, result.reason) == ("signaled", 9, "sandbox_broken")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"BlkioWeight": 10}, ControlNotEnforced),  # this kernel has no such control; the engine drops it
+        ({"Runtime": "no-such-runtime"}, ControlNotEnforced),
+        ({"SecurityOpt": ['seccomp={"defaultAction":"no-such-action"}']}, EngineError),
+        ({"NanoCpus": 1_000_000_000_000}, StartFailed),
+    ],
+)
+async def test_what_the_engine_cannot_enforce_is_refused(monkeypatch, change, error):
+    def body(spec):
+        made = mapping.create_body(spec)
+        return made | {"HostConfig": made["HostConfig"] | change}
+
+    monkeypatch.setattr(container, "create_body", body)
+    async with Runner.open() as runner:
+        with pytest.raises(error):
+            await runner.run(ECHO)
+
+
+async def test_an_unknown_runtime_is_refused_by_name():
+    async with Runner.open(Config(oci_runtime="no-such-runtime")) as runner:
+        with pytest.raises(ControlNotEnforced, match="oci_runtime"):
+            await runner.run(ECHO)
+
+
+async def test_a_program_and_a_deadline_of_one_owner_are_independent_of_another():
+    async with Runner.open() as one, Runner.open() as other:
+        slow = RunRequest(command=["sleep", "60"], limits=Limits(wall_time=0.5))
+        assert (await one.run(slow)).status == "timed_out"
+        assert (await other.run(ECHO)).ok
