@@ -1,15 +1,17 @@
 """What tests share. A test that needs an engine and finds none fails: nothing here skips."""
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from sandbox_runner.engines.docker.connection import connect
-from sandbox_runner.engines.docker.inventory import list_runs
+from sandbox_runner.engines.docker.inventory import LiveRun, list_runs
 from sandbox_runner.engines.docker.removal import state_of
-from sandbox_runner.owner import current_owner
+from sandbox_runner.owner import current_owner, is_alive
 
 
 @pytest.fixture
@@ -29,17 +31,24 @@ def docker_client():
 def nothing_left(docker_client) -> Iterator[None]:
     """Fails the test that leaves a container behind.
 
-    What this process made must be gone at once. What a process that the test started made is
-    gone within 5 seconds: the watchdog's promise; so is what someone else runs on this engine.
+    What this process made must be gone at once, and what a process that the test started made
+    within 5 seconds: the watchdog's promise. What someone else runs on this engine is theirs.
     """
     before = {run.container_id for run in list_runs(docker_client)}
     yield
     left = [run for run in list_runs(docker_client) if run.container_id not in before]
     assert [run for run in left if run.owner == current_owner()] == []
+    left = [run for run in left if not is_someone_elses(run)]
     deadline = time.monotonic() + 5
     while left and time.monotonic() < deadline:
         left = [run for run in left if state_of(docker_client, run.container_id) is not None]
     assert left == []
+
+
+def is_someone_elses(run: LiveRun) -> bool:
+    """Whether a process that is no child of this one owns the run, and lives."""
+    ours = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    return bool(is_alive(run.owner)) and int(run.owner.split(":")[1]) not in ours
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 Fault = Callable[[str], str | None]
-"""Asked with each request's first line: "refuse" cuts before the engine sees it, "swallow" cuts its answer."""
+"""Asked with a request's first line: "refuse" cuts before the engine sees it, "swallow" cuts its answer."""
 
 
 class _Relay:

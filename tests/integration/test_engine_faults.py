@@ -1,4 +1,4 @@
-"""A real engine behind a connection that fails: what is safe is repeated, the rest is said, nothing is left."""
+"""A real engine behind a connection that fails: what is safe is repeated, the rest is said."""
 
 from pathlib import Path
 
