@@ -6,6 +6,7 @@ sockets that Docker, Docker Desktop, rootless Docker and Podman use.
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,16 @@ MINIMUM_API = (1, 41)
 CALL_TIMEOUT = 60  # seconds for one answer of the daemon
 _POOL = 64  # kept connections: one per container that is being created or removed at once
 _SETUP = "Start it, or run: sandbox-runner setup"
+
+_TLS_REASONS = {
+    "CERTIFICATE_VERIFY_FAILED": "has a certificate that ca.pem in DOCKER_CERT_PATH does not vouch for; "
+    "get the engine's ca.pem, or correct the address.",
+    "HTTPS server": "speaks TLS only; set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder with "
+    "ca.pem, cert.pem and key.pem.",
+    "Path to a certificate": "needs ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH; put them there.",
+    "certificate required": "wants a certificate of ours that it knows; put its cert.pem and key.pem "
+    "into DOCKER_CERT_PATH.",
+}
 
 
 def find_address(docker_host: str | None) -> str:
@@ -53,21 +64,12 @@ def connect(docker_host: str | None) -> "APIClient":
 
     Raises EngineUnavailable where none answers, or it speaks no API of 1.41 or newer.
     """
-    from docker import APIClient  # noqa: PLC0415 - 70 ms that --help need not wait for
-    from docker.errors import DockerException, TLSParameterError  # noqa: PLC0415 - as above
+    from docker.errors import DockerException, TLSParameterError  # noqa: PLC0415 - 70 ms --help need not wait for
     from requests.exceptions import RequestException  # noqa: PLC0415 - as above
 
     address = find_address(docker_host)
     try:
-        client = APIClient(
-            base_url=address,
-            version="auto",
-            timeout=CALL_TIMEOUT,
-            tls=_tls(address),
-            num_pools=4,
-            max_pool_size=_POOL,
-            use_ssh_client=address.startswith("ssh://"),
-        )
+        client = _open(address)
     except (DockerException, TLSParameterError, RequestException, OSError, ImportError) as error:
         raise EngineUnavailable(unavailable(address, error)) from error
     version = tuple(map(int, client.api_version.split(".")))
@@ -77,6 +79,38 @@ def connect(docker_host: str | None) -> "APIClient":
             f"The engine at {address} speaks API {client.api_version}; "
             "1.41 (Docker 20.10) or newer is needed."
         )
+    return client
+
+
+def _open(address: str) -> "APIClient":
+    from docker import APIClient  # noqa: PLC0415 - see connect
+
+    tls = _tls(address)
+
+    def client(version: str) -> "APIClient":
+        return APIClient(
+            base_url=address,
+            version=version,
+            timeout=CALL_TIMEOUT,
+            tls=tls,
+            num_pools=4,
+            max_pool_size=_POOL,
+            use_ssh_client=address.startswith("ssh://"),
+        )
+
+    if not tls:
+        return client("auto")
+    with closing(_trusting_only_its_authority(client(".".join(map(str, MINIMUM_API))))) as asking:
+        version = str(asking.version(api_version=False)["ApiVersion"])
+    return _trusting_only_its_authority(client(version))
+
+
+def _trusting_only_its_authority(client: "APIClient") -> "APIClient":
+    # requests prefers REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE to the authority that it was given.
+    from requests.utils import get_environ_proxies  # noqa: PLC0415 - see connect
+
+    client.proxies.update(get_environ_proxies(client.base_url))
+    client.trust_env = False
     return client
 
 
@@ -90,6 +124,11 @@ def unavailable(address: str, error: BaseException) -> str:
             f"The Docker engine at {address} refuses this user. Add the user to the group 'docker' "
             "(which is like root on this machine), use rootless Docker, or run as root."
         )
+    for words, reason in _TLS_REASONS.items():
+        if words in text:
+            return f"The Docker engine at {address} {reason}"
+    if not address.startswith(("unix://", "npipe://")):
+        return f"No Docker engine answers at {address}. Check the address, and that the engine runs there."
     return f"No Docker engine answers at {address}. {_SETUP}"
 
 
