@@ -1,7 +1,8 @@
 """The byte stream of an attached container, whatever carries it.
 
-A Unix or TCP socket is awaited on directly. TLS, ssh and named pipes cannot be (they buffer,
-or are no sockets), so they are read and written in worker threads.
+A Unix or TCP socket is awaited on directly, with TLS or without: a TLS connection must not be
+used by two threads at once. ssh and named pipes are no sockets, so they are read and written in
+worker threads.
 """
 
 import socket
@@ -44,13 +45,13 @@ def open_channel(attached: Any, limiter: CapacityLimiter) -> Channel:  # noqa: A
     if process is not None:
         return ThreadedChannel(_PipePair(process), response, limiter)
     carrier = getattr(attached, "_sock", attached)
-    if isinstance(carrier, socket.socket) and not isinstance(carrier, ssl.SSLSocket):
+    if isinstance(carrier, socket.socket):
         return SocketChannel(carrier, response)
     return ThreadedChannel(carrier, response, limiter)
 
 
 class SocketChannel:
-    """A channel over a plain socket, which the event loop watches."""
+    """A channel over a socket that the event loop watches."""
 
     def __init__(self, carrier: socket.socket, response: Any) -> None:  # noqa: ANN401 - see open_channel
         carrier.setblocking(False)
@@ -62,7 +63,7 @@ class SocketChannel:
         while True:
             try:
                 return self._socket.recv(_CHUNK)
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantReadError):
                 with suppress(anyio.ClosedResourceError, anyio.BusyResourceError):
                     await anyio.wait_readable(self._socket)
             except _CLOSED:
@@ -73,22 +74,23 @@ class SocketChannel:
         while view:
             try:
                 view = view[self._socket.send(view) :]
-            except BlockingIOError:
-                await anyio.wait_writable(self._socket)
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                with suppress(anyio.ClosedResourceError):
+                    await anyio.wait_writable(self._socket)
             except _CLOSED:
                 return
 
     async def end_input(self) -> None:
+        # Below TLS: SSLSocket's own shutdown ends the encryption, and with it both directions.
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
+            socket.socket.shutdown(self._socket, socket.SHUT_WR)
 
     def close(self) -> None:
         anyio.notify_closing(self._socket)
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        if self._response is not None:
-            self._response.close()
+        _close_response(self._response)
 
 
 class ThreadedChannel:
@@ -120,8 +122,7 @@ class ThreadedChannel:
             self._carrier.shutdown(socket.SHUT_RDWR)
         with suppress(*_CLOSED):
             self._carrier.close()
-        if self._response is not None:
-            self._response.close()
+        _close_response(self._response)
 
     def _receive(self) -> bytes:
         try:
@@ -130,11 +131,14 @@ class ThreadedChannel:
             return b""
 
     def _half_close(self) -> None:
-        # Below TLS: a full TLS shutdown would end both directions.
-        if isinstance(self._carrier, ssl.SSLSocket):
-            socket.socket.shutdown(self._carrier, socket.SHUT_WR)
-        else:
-            self._carrier.shutdown(socket.SHUT_WR)
+        self._carrier.shutdown(socket.SHUT_WR)
+
+
+def _close_response(response: Any) -> None:  # noqa: ANN401 - see open_channel
+    # It flushes the stream that carried it, which over ssh is closed by now.
+    with suppress(*_CLOSED):
+        if response is not None:
+            response.close()
 
 
 class _PipePair:

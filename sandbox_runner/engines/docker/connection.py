@@ -6,6 +6,7 @@ sockets that Docker, Docker Desktop, rootless Docker and Podman use.
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,16 @@ MINIMUM_API = "1.41"
 CALL_TIMEOUT = 60  # seconds for one answer of the daemon
 _POOL = 64  # kept connections: one per container that is being created or removed at once
 _SETUP = "Start it, or run: sandbox-runner setup"
+
+_TLS_REASONS = {
+    "CERTIFICATE_VERIFY_FAILED": "has a certificate that ca.pem in DOCKER_CERT_PATH does not vouch for; "
+    "get the engine's ca.pem, or correct the address.",
+    "HTTPS server": "speaks TLS only; set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder with "
+    "ca.pem, cert.pem and key.pem.",
+    "Path to a certificate": "needs ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH; put them there.",
+    "certificate required": "wants a certificate of ours that it knows; put its cert.pem and key.pem "
+    "into DOCKER_CERT_PATH.",
+}
 
 
 def find_address(docker_host: str | None) -> str:
@@ -53,15 +64,15 @@ def connect(docker_host: str | None) -> "APIClient":
 
     Raises EngineUnavailable where none answers, or it speaks no API of 1.41 or newer.
     """
-    from docker.errors import APIError, DockerException, TLSParameterError  # noqa: PLC0415 - see _client
-    from requests.exceptions import RequestException  # noqa: PLC0415 - see _client
+    from docker.errors import APIError, DockerException, TLSParameterError  # noqa: PLC0415 - see _open
+    from requests.exceptions import RequestException  # noqa: PLC0415 - see _open
 
     address = find_address(docker_host)
     try:
         try:
-            client = _client(address, MINIMUM_API)
+            client = _answering(address, MINIMUM_API)
         except APIError:  # Docker 29 speaks nothing that old, and an old engine nothing that new
-            client = _client(address, "auto")
+            client = _answering(address, _offered(address))
     except (DockerException, TLSParameterError, RequestException, OSError, ImportError) as error:
         raise EngineUnavailable(unavailable(address, error)) from error
     if _numbers(client.api_version) < _numbers(MINIMUM_API):
@@ -73,18 +84,8 @@ def connect(docker_host: str | None) -> "APIClient":
     return client
 
 
-def _client(address: str, version: str) -> "APIClient":
-    from docker import APIClient  # noqa: PLC0415 - 70 ms that --help need not wait for
-
-    client = APIClient(
-        base_url=address,
-        version=version,
-        timeout=CALL_TIMEOUT,
-        tls=_tls(address),
-        num_pools=4,
-        max_pool_size=_POOL,
-        use_ssh_client=address.startswith("ssh://"),
-    )
+def _answering(address: str, version: str) -> "APIClient":
+    client = _open(address, version)
     try:
         client.ping()  # a fifth of what asking for the version costs
     except BaseException:
@@ -93,8 +94,39 @@ def _client(address: str, version: str) -> "APIClient":
     return client
 
 
+def _offered(address: str) -> str:
+    with closing(_open(address, MINIMUM_API)) as asking:
+        return str(asking.version(api_version=False)["ApiVersion"])
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
+
+
+def _open(address: str, version: str) -> "APIClient":
+    from docker import APIClient  # noqa: PLC0415 - 70 ms that --help need not wait for
+
+    tls = _tls(address)
+    client = APIClient(
+        base_url=address,
+        version=version,
+        timeout=CALL_TIMEOUT,
+        tls=tls,
+        num_pools=4,
+        max_pool_size=_POOL,
+        use_ssh_client=address.startswith("ssh://"),
+    )
+    if tls:
+        _trust_only_its_authority(client)
+    return client
+
+
+def _trust_only_its_authority(client: "APIClient") -> None:
+    # requests prefers REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE to the authority that it was given.
+    from requests.utils import get_environ_proxies  # noqa: PLC0415 - see _open
+
+    client.proxies.update(get_environ_proxies(client.base_url))
+    client.trust_env = False
 
 
 def unavailable(address: str, error: BaseException) -> str:
@@ -107,6 +139,11 @@ def unavailable(address: str, error: BaseException) -> str:
             f"The Docker engine at {address} refuses this user. Add the user to the group 'docker' "
             "(which is like root on this machine), use rootless Docker, or run as root."
         )
+    for words, reason in _TLS_REASONS.items():
+        if words in text:
+            return f"The Docker engine at {address} {reason}"
+    if not address.startswith(("unix://", "npipe://")):
+        return f"No Docker engine answers at {address}. Check the address, and that the engine runs there."
     return f"No Docker engine answers at {address}. {_SETUP}"
 
 
