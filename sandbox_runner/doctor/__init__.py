@@ -57,7 +57,10 @@ async def examine(runner: Runner) -> AsyncIterator[Finding]:
 
 
 async def examine_life(client: "APIClient", config: Config, *, instance: str) -> AsyncIterator[Finding]:
-    """Whether containers of the runner ``instance`` are left behind, and what the engine tells of its machine. Raises nothing."""
+    """Whether containers are left behind, and what the engine tells of its machine. Raises nothing.
+
+    ``instance`` is that of a runner that has done its work.
+    """
     from sandbox_runner.doctor.host import judge_host, read_facts  # noqa: PLC0415 - with the two below
     from sandbox_runner.doctor.life import find_left, find_left_by_killed_owner  # noqa: PLC0415 - the SDK
     from sandbox_runner.engines.docker.calls import Caller  # noqa: PLC0415 - as above

@@ -28,7 +28,7 @@ _LOOK = 0.05  # seconds between two looks at what the engine lists
 
 
 async def find_left(client: "APIClient", instance: str) -> Finding:
-    """Whether a container of the runner ``instance`` is left. Raises nothing: what cannot be listed is unknown."""
+    """Whether a container of the runner ``instance`` is left. Raises nothing."""
     try:
         left = await _asked(client, lambda: list_runs(client, instance=instance))
         left = [run for run in left if run.state != "removing"]  # which 20.10 may list when it is gone

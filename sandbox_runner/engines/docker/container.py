@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 REMOVAL_TIME = 30  # seconds in which a container must be gone; what is left then is the watchdog's
 CANCEL_TIME = 0.5  # seconds for the agent to end the program before the container is killed
 _REMOVAL_PAUSE = 0.01
+_BUSY_FOLDER = "directory not empty"  # Docker 20.10, where its own removal and ours meet
 _ATTACH = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
 _NO_SWAP_WARNINGS = ("swap limit capabilities", "swap accounting")
 
@@ -189,7 +190,7 @@ async def _remove(client: "APIClient", call: Caller, name: str) -> None:
         except docker_errors.NotFound:
             return True
         except docker_errors.APIError as error:
-            if error.status_code == 409 or is_transient(error):
+            if error.status_code == 409 or is_transient(error) or _BUSY_FOLDER in str(error.explanation):
                 return False  # its removal is in progress
             raise
         return True
