@@ -120,7 +120,7 @@ class RunStream:
 
 
 class Runner:
-    """Runs programs on one engine. Made by `Runner.open`."""
+    """Runs programs on one engine. Made by `Runner.open`. Its containers are labelled with ``instance``."""
 
     def __init__(
         self, engine: Engine, policy: Policy, capacity: Capacity, watchdog: Watchdog, instance: str
@@ -129,7 +129,7 @@ class Runner:
         self._policy = policy
         self._capacity = capacity
         self._watchdog = watchdog
-        self._instance = instance
+        self.instance = instance
         self._owner = current_owner()
 
     @classmethod
@@ -195,7 +195,7 @@ class Runner:
         image = await self._engine.image(image_name(request, language))
         placement = Placement(
             run_id=secrets.token_hex(8),
-            instance=self._instance,
+            instance=self.instance,
             owner=self._owner,
             uid=stack.enter_context(leased_user_id()),
             created=int(time.time()),

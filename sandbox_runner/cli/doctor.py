@@ -48,17 +48,18 @@ async def _diagnose(config: Config, *, show: bool) -> list[Finding]:
 
 
 def _show(finding: Finding) -> None:
-    rest = f"{finding.control:<24} {finding.promise}"
+    rest = f"{finding.control:<29} {finding.promise}"
+    emit_line(f"{finding.status:<8}", _STYLES[finding.status], rest)
     if finding.status == "ok":
-        emit_line(f"{finding.status:<8}", _STYLES[finding.status], rest)
         return
-    emit_line(f"{finding.status:<8}", _STYLES[finding.status], f"{rest}: {finding.evidence}")
+    emit_line(" " * 8, "", f"{'seen:':>29} {finding.evidence}")
     if finding.remedy:
-        emit_line(" " * 8, "", f"{'remedy:':>24} {finding.remedy}")
+        emit_line(" " * 8, "", f"{'remedy:':>29} {finding.remedy}")
 
 
 def _summary(findings: list[Finding]) -> str:
     bad = [finding.control for finding in findings if not finding.holds]
+    warnings = sum(finding.status == "warning" for finding in findings)
     if not bad:
-        return f"All {len(findings)} controls hold on this machine."
-    return f"{len(bad)} of {len(findings)} controls cannot be relied on: {', '.join(bad)}."
+        return f"All {len(findings)} findings are sound on this machine, {warnings} of them with a warning."
+    return f"{len(bad)} of {len(findings)} findings cannot be relied on: {', '.join(bad)}."

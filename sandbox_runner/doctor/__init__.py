@@ -1,15 +1,104 @@
 """Proves on this host that each promised control holds, by probes inside a container."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
 
 from sandbox_runner.config import Config
+from sandbox_runner.doctor.facts import FACTS
 from sandbox_runner.doctor.finding import Finding
+from sandbox_runner.doctor.limits import LIMITS
+from sandbox_runner.doctor.trial import Probe, examine_trial
 from sandbox_runner.errors import EngineError
+from sandbox_runner.runner import Runner
 
-__all__ = ["Finding", "diagnose"]
+if TYPE_CHECKING:
+    from docker import APIClient
+
+__all__ = ["PROBES", "Finding", "Probe", "diagnose", "examine", "examine_life"]
+
+PROBES: tuple[Probe, ...] = (*FACTS, *LIMITS)
+
+_GIB = 1 << 30
 
 
 async def diagnose(config: Config) -> AsyncIterator[Finding]:
-    """One finding for each control, as each is made. Raises EngineError where nothing can be probed."""
-    raise EngineError("The doctor's probes are not part of this version.")
-    yield
+    """One finding for each control, as each is made; one alone where no engine answers.
+
+    It runs programs on the configured engine for some seconds. Raises nothing for an engine, an image
+    or a container that does not do its part: that is a finding that does not hold.
+    """
+    from sandbox_runner.engines.docker.connection import connect  # noqa: PLC0415 - it loads the SDK
+
+    config = _roomy(config)
+    async with AsyncExitStack() as stack:
+        try:
+            runner = await stack.enter_async_context(Runner.open(config))
+            client = await to_thread.run_sync(connect, config.docker_host)
+        except EngineError as error:
+            yield _no_engine(str(error))
+            return
+        stack.callback(client.close)
+        async for finding in examine(runner):
+            yield finding
+        async for finding in examine_life(client, config, instance=runner.instance):
+            yield finding
+
+
+async def examine(runner: Runner) -> AsyncIterator[Finding]:
+    """The findings of `PROBES` on the engine of ``runner``, in their order. Raises nothing."""
+    for trial, probes in groupby(PROBES, key=lambda probe: probe.trial):
+        for finding in await examine_trial(runner, trial, tuple(probes)):
+            yield finding
+
+
+async def examine_life(client: "APIClient", config: Config, *, instance: str) -> AsyncIterator[Finding]:
+    """Whether containers are left behind, and what the engine tells of its machine. Raises nothing.
+
+    ``instance`` is that of a runner that has done its work.
+    """
+    from sandbox_runner.doctor.host import judge_host, read_facts  # noqa: PLC0415 - with the two below
+    from sandbox_runner.doctor.life import find_left, find_left_by_killed_owner  # noqa: PLC0415 - the SDK
+    from sandbox_runner.engines.docker.calls import Caller  # noqa: PLC0415 - as above
+
+    yield await find_left(client, instance)
+    yield await find_left_by_killed_owner(client, config)
+    call = Caller(client.base_url)
+    try:
+        version, info = await call(client.version), await call(client.info)
+    except EngineError as error:
+        yield _no_engine(str(error))
+        return
+    for finding in judge_host(read_facts(version, info)):
+        yield finding
+
+
+def _no_engine(reason: str) -> Finding:
+    return Finding(
+        control="engine",
+        promise="A container engine answers.",
+        status="failed",
+        evidence=reason,
+        remedy="run: sandbox-runner setup",
+    )
+
+
+def _roomy(config: Config) -> Config:
+    """``config`` with ceilings that the trials fit under: they are few, small and the doctor's own."""
+    return replace(
+        config,
+        max_wall_time=max(config.max_wall_time, 60.0),
+        max_cpu_time=max(config.max_cpu_time, 60.0),
+        max_memory=max(config.max_memory, _GIB),
+        max_pids=max(config.max_pids, 128),
+        max_cpus=max(config.max_cpus, 1.0),
+        max_workspace=max(config.max_workspace, _GIB),
+        max_tmp=max(config.max_tmp, _GIB),
+        max_output=max(config.max_output, _GIB),
+        max_capture=max(config.max_capture, 1 << 20),
+        max_code=max(config.max_code, 1 << 20),
+    )

@@ -117,7 +117,7 @@ def test_the_doctor_shows_evidence_and_remedy_of_what_is_not_well(doctor_finds, 
     assert "failed   res.pids" in shown
     assert "forked 10" in shown
     assert "remedy: fix" in shown
-    assert "1 of 2 controls cannot be relied on: res.pids." in shown
+    assert "1 of 2 findings cannot be relied on: res.pids." in shown
 
 
 def test_a_doctor_without_an_engine_says_what_to_do(doctor_finds, capsys):
