@@ -47,7 +47,7 @@ def entry() -> None:
     gc.disable()
     status = main()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        with suppress(AttributeError, OSError, ValueError):  # a closed one is None
             stream.flush()
     os._exit(status)
 

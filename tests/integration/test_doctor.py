@@ -14,6 +14,7 @@ from sandbox_runner import runner as runner_module
 from sandbox_runner.config import Config
 from sandbox_runner.doctor import PROBES, diagnose, examine
 from sandbox_runner.doctor.life import find_left, find_left_by_killed_owner
+from sandbox_runner.engines.docker.inventory import list_runs
 from sandbox_runner.output import Capture
 from sandbox_runner.result import Collector
 
