@@ -93,6 +93,8 @@ def _bounded(outcome: Outcome) -> Verdict:
 
 
 def _single_use(outcome: Outcome) -> Verdict:
+    if len(outcome.texts("left")) != 3:
+        raise Garbled("the program could not leave a file everywhere, so that there was nothing to find")
     found = set(outcome.texts("found")) - {"/workspace/main.py"}
     return Verdict(not found, f"found {', '.join(sorted(found))}" if found else "a second run finds nothing")
 

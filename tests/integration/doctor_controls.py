@@ -15,6 +15,7 @@ from sandbox_runner.spec import Rlimit, Tmpfs
 from sandbox_runner.watchdog import guarded
 
 INSTANCE = "doctor-test"
+NETWORK = "sandbox-runner-doctor-test"  # a network of the engine that the tests make
 MIB = 1 << 20
 
 # The agent as it would be if sealing it had failed and it did not say so.
@@ -160,7 +161,7 @@ class Employed:
 
 CONTROLS = {
     "net.none/interfaces": field(
-        "net.none/interfaces", "net.none/routes", "net.none/packets", "net.none/names", network="bridge"
+        "net.none/interfaces", "net.none/routes", "net.none/packets", "net.none/names", network=NETWORK
     ),
     "net.none/names": Without(red=red("net.none/names"), body=a_name_server),
     "fs.root.read_only/root": field("fs.root.read_only/root", read_only_root=False),
@@ -187,8 +188,10 @@ CONTROLS = {
     "proc.no_privilege/kernel": calls("proc.no_privilege/kernel", "io_uring_setup"),
     "proc.no_privilege/kernel, keys": calls("proc.no_privilege/kernel", "keyctl", "add_key"),
     "proc.no_privilege/sockets": calls("proc.no_privilege/sockets", "socket"),
-    "proc.no_privilege/pid": host("proc.no_privilege/pid", PidMode="host"),
-    "proc.no_privilege/ipc": host("proc.no_privilege/ipc", IpcMode="host"),
+    "proc.no_privilege/ipc": host(
+        # The host's shared memory has the host's size, and is seen by the next run.
+        "proc.no_privilege/ipc", "fs.root.read_only/sizes", "life.single_use/files", IpcMode="host"
+    ),
     "proc.no_privilege/uts": Without(red=red("proc.no_privilege/uts"), body=other_host_name),
     "proc.no_privilege/cgroup": host("proc.no_privilege/cgroup", CgroupnsMode="host"),
     "proc.no_privilege/devices": host(
@@ -211,3 +214,4 @@ CONTROLS = {
     "res/output": agent_limit("res/output", output=64 * MIB),
 }  # fmt: skip
 COVERED_TOGETHER = {"net.none/routes", "net.none/packets"}  # what has an interface has routes and a way out
+COVERED_APART = {"proc.no_privilege/pid", "out.bounded/capture", "life.single_use/files"}

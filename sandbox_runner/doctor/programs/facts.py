@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 
 ASKED = json.loads(sys.argv[1])
-FAR = ("192.0.2.1", "2001:db8::1")  # RFC 5737 and 3849: nobody has these addresses
+FAR = ("192.0.2.1", "2001:db8::1")  # for documentation, RFC 5737 and 3849: nobody is bothered
 DEVICE_LIMIT = 64
 FILES = 2048
 
@@ -119,7 +119,7 @@ def names() -> dict[str, object]:
             words = [line.split() for line in lines]
         servers = [line[1] for line in words if line[:1] == ["nameserver"] and len(line) > 1]
     return {
-        "name_servers": [server for server in servers if not server.startswith(("127.", "::1"))],
+        "name_servers": [server for server in servers if server != "127.0.0.1"],
         "name": answer(lambda: socket.getaddrinfo("example.com", 80)),
     }
 
