@@ -135,7 +135,8 @@ def unavailable(address: str, error: BaseException) -> str:
         if words in text:
             return f"The Docker engine at {address} {reason}"
     if not address.startswith(("unix://", "npipe://")):
-        known = ", and that it knows the certificate in DOCKER_CERT_PATH" if os.environ.get("DOCKER_CERT_PATH") else ""
+        folder = os.environ.get("DOCKER_CERT_PATH")
+        known = ", and that it knows the certificate in DOCKER_CERT_PATH" if folder else ""
         return f"No Docker engine answers at {address}. Check the address, that the engine runs there{known}."
     return f"No Docker engine answers at {address}. {_SETUP}"
 
