@@ -1,4 +1,4 @@
-"""Bad input, from the command line and from Python: one clear sentence that says what to do, and nothing left.
+"""Bad input, from the command line and from Python: one clear sentence that says what to do, nothing left.
 
 test_cli_run.py has the command line's plain cases; here are those that need more than words: engines that are
 broken in some way, odd files, and all that only Python's types let through.
@@ -150,7 +150,7 @@ def test_a_bad_request_is_refused_from_python(case):
     [
         {"wall_time": -1}, {"wall_time": 0}, {"wall_time": math.nan}, {"wall_time": math.inf},
         {"cpus": -0.5}, {"cpus": "two"}, {"pids": 1.5}, {"pids": True}, {"memory": -1}, {"memory": "lots"},
-        {"memory": "-1m"}, {"memory": 0}, {"tmp": "1e9"}, {"output": "9" * 40}, {"capture": None, "cpu_time": "1"},
+        {"memory": "-1m"}, {"memory": 0}, {"tmp": "1e9"}, {"output": "9" * 40}, {"cpu_time": "1"},
     ],
     ids=str,
 )  # fmt: skip

@@ -204,7 +204,12 @@ def test_a_certificate_of_ours_that_the_engine_does_not_know_is_told(door, tmp_p
 
 @pytest.mark.parametrize("door", ["tls"], indirect=True)
 def test_certificates_that_are_missing_are_told(door, tmp_path, monkeypatch):
+    there = Path(os.environ["DOCKER_CERT_PATH"])
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    with pytest.raises(EngineUnavailable, match="put them there"):
+        connect(None)
+    for name in ("cert.pem", "key.pem"):
+        shutil.copy(there / name, tmp_path)
     with pytest.raises(EngineUnavailable, match="put them there"):
         connect(None)
 
