@@ -30,6 +30,9 @@ def check_files(files: Sequence[InputFile], *, count: int, size: int) -> None:
     paths = [str(PurePosixPath(file.path)) for file in files]
     if len(set(paths)) != len(paths):
         raise InvalidRequest("Two files have the same destination; rename one.")
+    folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
+    if both := folders.intersection(paths):
+        raise InvalidRequest(f"{min(both)!r} is a file's destination and a folder's; rename one.")
 
 
 def check_destination(path: str) -> None:
@@ -69,7 +72,14 @@ def _split(argument: str) -> tuple[Path, str]:
     if not colon or Path(argument).exists() or (len(source) == 1 and os.name == "nt"):
         source, destination = argument, ""
     path = Path(source)
-    return path, destination or path.resolve().name
+    return path, destination or _resolved(path).name
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a loop of links, which Python before 3.13 reports so
+        return path
 
 
 def _expand(source: Path, destination: str) -> Iterator[tuple[Path, str]]:

@@ -5,9 +5,11 @@ does the same and then writes the `ContainerSpec` and the `Job`, and nothing els
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
 from sandbox_runner import hardening
 from sandbox_runner.errors import InvalidRequest, LimitExceeded, NotPermitted
@@ -28,6 +30,8 @@ from sandbox_runner.spec import (
 
 _SIZES = ("memory", "workspace", "tmp", "capture", "output")
 _NUMBERS = ("wall_time", "cpus", "pids")
+# What a name may consist of: it becomes a part of the engine API's paths.
+_IMAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]|[/:@](?=[A-Za-z0-9])){0,511}")
 _CPU_GRACE = 1.0  # seconds over wall_time x cpus, so that the wall clock speaks first
 
 
@@ -87,6 +91,11 @@ def check(policy: Policy, request: RunRequest, *, language: Language | None) -> 
     _check_program(policy, request)
     _check_words(request)
     check_files(request.files, count=policy.ceilings.files, size=policy.ceilings.file_bytes)
+    _check_program_file(request, language)
+    if request.image is not None and not _IMAGE.fullmatch(request.image):
+        raise InvalidRequest(
+            f"{request.image[:100]!r} is not an image's name; give one such as debian:stable."
+        )
     if request.image is not None and not any(fnmatchcase(request.image, p) for p in policy.images):
         raise NotPermitted(f"Image {request.image!r} is not allowed here; allowed: {_words(policy.images)}.")
     profile = request.profile or policy.profile
@@ -130,6 +139,17 @@ def _check_program(policy: Policy, request: RunRequest) -> None:
         raise LimitExceeded(
             f"The code has {size} bytes; the ceiling max_code is {policy.ceilings.code}. Send it as a file."
         )
+
+
+def _check_program_file(request: RunRequest, language: Language | None) -> None:
+    if request.code is None or language is None:
+        return
+    for file in request.files:
+        # A folder that holds the program itself is fine; another file would be lost.
+        if PurePosixPath(file.path) == PurePosixPath(language.file) and file.data != request.code.encode():
+            raise InvalidRequest(
+                f"The program itself is put into {language.file!r}; give that file another name."
+            )
 
 
 def _check_words(request: RunRequest) -> None:

@@ -1,6 +1,7 @@
 """What tests share. A test that needs an engine and finds none fails: nothing here skips."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from sandbox_runner.engines.docker.connection import connect
 from sandbox_runner.engines.docker.inventory import LiveRun, list_runs
 from sandbox_runner.engines.docker.removal import state_of
 from sandbox_runner.owner import current_owner, is_alive
+
+# A test command that runs in the background has SIGINT ignored, and so would the programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

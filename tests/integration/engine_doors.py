@@ -35,6 +35,9 @@ class TlsEnd:
             except ssl.SSLWantReadError:
                 self._flush()
                 self._incoming.write(self._carrier.recv(_CHUNK) or self._refuse_end())
+            except ssl.SSLError:
+                self._flush()  # the alert that says why
+                raise
             else:
                 self._flush()
                 return

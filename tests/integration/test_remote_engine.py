@@ -6,11 +6,13 @@ for a certificate. ssh leads to an sshd with a key of its own.
 
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import anyio
 import pytest
@@ -192,8 +194,22 @@ def test_a_server_whose_certificate_is_not_trusted_is_refused(door, tmp_path, mo
 
 
 @pytest.mark.parametrize("door", ["tls"], indirect=True)
-def test_certificates_that_are_missing_are_told(door, tmp_path, monkeypatch):
+def test_a_certificate_of_ours_that_the_engine_does_not_know_is_told(door, tmp_path, monkeypatch):
+    make_certificates(tmp_path)
+    shutil.copy(Path(os.environ["DOCKER_CERT_PATH"], "ca.pem"), tmp_path)
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    with pytest.raises(EngineUnavailable, match="certificate"):
+        connect(None)
+
+
+@pytest.mark.parametrize("door", ["tls"], indirect=True)
+def test_certificates_that_are_missing_are_told(door, tmp_path, monkeypatch):
+    there = Path(os.environ["DOCKER_CERT_PATH"])
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    with pytest.raises(EngineUnavailable, match="put them there"):
+        connect(None)
+    for name in ("cert.pem", "key.pem"):
+        shutil.copy(there / name, tmp_path)
     with pytest.raises(EngineUnavailable, match="put them there"):
         connect(None)
 

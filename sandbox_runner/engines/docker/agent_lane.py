@@ -196,6 +196,8 @@ def _failure(body: bytes) -> Exception:
     message = body[5:].decode(errors="replace")[:300]
     if body[0] == protocol.STAGE_PROTOCOL:
         return ChannelEnded(message)
+    if "No space left on device" in message:
+        return InvalidRequest("The files do not fit into the workspace; raise workspace, or send fewer.")
     return InvalidRequest(message)
 
 

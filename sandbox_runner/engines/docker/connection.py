@@ -21,12 +21,14 @@ CALL_TIMEOUT = 60  # seconds for one answer of the daemon
 _POOL = 64  # kept connections: one per container that is being created or removed at once
 _SETUP = "Start it, or run: sandbox-runner setup"
 
+_FILES = "needs ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH; put them there."
 _TLS_REASONS = {
     "CERTIFICATE_VERIFY_FAILED": "has a certificate that ca.pem in DOCKER_CERT_PATH does not vouch for; "
     "get the engine's ca.pem, or correct the address.",
     "HTTPS server": "speaks TLS only; set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder with "
     "ca.pem, cert.pem and key.pem.",
-    "Path to a certificate": "needs ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH; put them there.",
+    "Path to a certificate": _FILES,
+    "Invalid CA certificate": _FILES,
     "certificate required": "wants a certificate of ours that it knows; put its cert.pem and key.pem "
     "into DOCKER_CERT_PATH.",
 }
@@ -73,7 +75,7 @@ def connect(docker_host: str | None) -> "APIClient":
             client = _answering(address, MINIMUM_API)
         except APIError:  # Docker 29 speaks nothing that old, and an old engine nothing that new
             client = _answering(address, _offered(address))
-    except (DockerException, TLSParameterError, RequestException, OSError, ImportError) as error:
+    except (DockerException, TLSParameterError, RequestException, OSError, ImportError, ValueError) as error:
         raise EngineUnavailable(unavailable(address, error)) from error
     if _numbers(client.api_version) < _numbers(MINIMUM_API):
         client.close()
@@ -132,6 +134,11 @@ def _trust_only_its_authority(client: "APIClient") -> None:
 def unavailable(address: str, error: BaseException) -> str:
     """One sentence on why nothing answers at ``address``, and what to do."""
     text = str(error)
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return (
+            f"{address} is not an engine's address; give one such as unix:///var/run/docker.sock, "
+            "tcp://host:2376 or ssh://user@host."
+        )
     if "paramiko" in text:
         return f"{address} needs the ssh extra: pip install 'sandbox-runner[ssh]'."
     if "Permission denied" in text or "EACCES" in text:
@@ -143,7 +150,9 @@ def unavailable(address: str, error: BaseException) -> str:
         if words in text:
             return f"The Docker engine at {address} {reason}"
     if not address.startswith(("unix://", "npipe://")):
-        return f"No Docker engine answers at {address}. Check the address, and that the engine runs there."
+        folder = os.environ.get("DOCKER_CERT_PATH")
+        known = ", and that it knows the certificate in DOCKER_CERT_PATH" if folder else ""
+        return f"No Docker engine answers at {address}. Check the address, that the engine runs there{known}."
     return f"No Docker engine answers at {address}. {_SETUP}"
 
 

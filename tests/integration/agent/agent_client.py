@@ -1,7 +1,7 @@
 """Talks to the agent in a real container: an image with it, a container around it, frames to and fro.
 
-The engine is the one that `docker.from_env` finds; the image is built on SANDBOX_RUNNER_TEST_BASE,
-a Debian image with python3 that the engine already has.
+The engine is the one that `docker.from_env` finds; the image is built on that of images/base, or on
+SANDBOX_RUNNER_TEST_BASE, a Debian image with python3 that the engine already has.
 """
 
 import io
@@ -17,6 +17,7 @@ import requests
 
 import sandbox_runner.agent
 from sandbox_runner.agent import protocol
+from sandbox_runner.definitions import image_tag
 from sandbox_runner.engines.docker.demux import Demux
 
 IMAGE = "agent-exp:1"
@@ -37,8 +38,7 @@ RUN python3 -m compileall -q --invalidation-mode unchecked-hash {sealed} {unseal
 
 def build_image(client: docker.DockerClient) -> str:
     """Builds the image of these tests, and returns its id."""
-    base = os.environ.get("SANDBOX_RUNNER_TEST_BASE")
-    assert base, "set SANDBOX_RUNNER_TEST_BASE to a Debian image with python3, such as the one of images/base"
+    base = os.environ.get("SANDBOX_RUNNER_TEST_BASE") or image_tag("base")
     dockerfile = _DOCKERFILE.format(base=base, sealed=SEALED, unsealed=UNSEALED)
     context = _archive({"Dockerfile": dockerfile.encode(), **_sources()})
     image, _ = client.images.build(fileobj=context, custom_context=True, tag=IMAGE, rm=True)
