@@ -14,7 +14,7 @@ from sandbox_runner.engines.docker.inventory import LiveRun, list_runs
 from sandbox_runner.engines.docker.removal import state_of
 from sandbox_runner.owner import current_owner, is_alive
 
-# A test command that runs in the background has SIGINT ignored, and so would the programs that tests interrupt.
+# A command in the background has SIGINT ignored, and so would the programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
