@@ -1,6 +1,7 @@
-"""How the doctor judges: nothing that a container prints makes a probe green by accident or the doctor fall."""
+"""How the doctor judges: nothing that a container prints makes it green by accident, or fall."""
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -54,10 +55,8 @@ def judged(control, **changes):
 
 @given(st.text())
 def test_a_report_that_is_any_text_is_an_object_or_garbled(text):
-    try:
+    with suppress(Garbled):
         assert isinstance(parse_report(text), dict)
-    except Garbled:
-        pass
 
 
 @settings(max_examples=50)
@@ -102,7 +101,7 @@ def test_no_swap_is_shown_by_either_version_of_control_groups_or_by_a_machine_wi
     ("version", "repaired"),
     [
         ("1.1.5+ds1", False), ("1.3.5", False), ("1.3.6", True), ("1.4.2", False), ("1.4.3", True),
-        ("1.5.0-rc1", True), ("1.5.1", True), ("2.0.0", True), ("unknown", None), ("", None),
+        ("1.5.1", True), ("2.0.0", True), ("unknown", None), ("", None),
     ],
 )  # fmt: skip
 def test_a_version_is_compared_with_the_floor_of_its_own_line(version, repaired):
