@@ -30,8 +30,7 @@ _LOOK = 0.05  # seconds between two looks at what the engine lists
 async def find_left(client: "APIClient", instance: str) -> Finding:
     """Whether a container of the runner ``instance`` is left. Raises nothing."""
     try:
-        left = await _asked(client, lambda: list_runs(client, instance=instance))
-        left = [run for run in left if run.state != "removing"]  # which 20.10 may list when it is gone
+        left = await _asked(client, lambda: _still_there(client, instance))
         await _asked(client, lambda: remove_runs(client, left))
     except EngineError as error:
         return _finding("life.no_leak/runs", "unknown", str(error), "Make the engine answer first.")
@@ -96,9 +95,14 @@ async def _kill_owner(
 async def _wait_until_gone(client: "APIClient", instance: str) -> list[LiveRun]:
     left: list[LiveRun] = []
     with anyio.move_on_after(REMOVAL_TIME):
-        while left := await _asked(client, lambda: list_runs(client, instance=instance)):  # noqa: ASYNC110 - the engine tells nobody
+        while left := await _asked(client, lambda: _still_there(client, instance)):  # noqa: ASYNC110 - the engine tells nobody
             await anyio.sleep(_LOOK)
     return left
+
+
+def _still_there(client: "APIClient", instance: str) -> list[LiveRun]:
+    """Docker 20.10 may go on listing one as removing when it is gone for good."""
+    return [run for run in list_runs(client, instance=instance) if run.state != "removing"]
 
 
 async def _asked(client: "APIClient", call: Callable[[], T]) -> T:

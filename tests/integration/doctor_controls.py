@@ -1,6 +1,7 @@
 """Ways to take one control away from the containers of a runner, on the side of the engine."""
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -14,8 +15,8 @@ from sandbox_runner.seccomp import load_profile
 from sandbox_runner.spec import Rlimit, Tmpfs
 from sandbox_runner.watchdog import guarded
 
-INSTANCE = "doctor-test"
-NETWORK = "sandbox-runner-doctor-test"  # a network of the engine that the tests make
+INSTANCE = f"doctor-test-{os.getpid()}"
+NETWORK = f"sandbox-runner-doctor-test-{os.getpid()}"  # a network of the engine that the tests make
 MIB = 1 << 20
 
 # The agent as it would be if sealing it had failed and it did not say so.

@@ -38,7 +38,9 @@ OWNER_WITHOUT_WATCHDOG = Path(__file__).parent / "payloads" / "owner_without_wat
 def nothing_of_ours_left(docker_client):
     """Fails the test that leaves a container of its runner behind; others may use the engine, too."""
     yield
-    assert list_runs(docker_client, instance=INSTANCE) == []
+    left = list_runs(docker_client, instance=INSTANCE)
+    # Docker 20.10 may go on listing one as removing when it is gone for good.
+    assert [run for run in left if run.state != "removing"] == []
 
 
 async def findings_of(control, monkeypatch, **options):
