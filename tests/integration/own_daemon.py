@@ -39,7 +39,17 @@ def own_daemon(folder: Path, *, size: str) -> Iterator[str]:
     made = subprocess.run(mount, check=False, capture_output=True, text=True)
     assert made.returncode == 0, f"this test mounts a small filesystem; run it as root: {made.stderr}"
     # In a network of its own: without a bridge it would take away the one of the machine's daemon.
-    command = ["unshare", "--net", dockerd, "--host", address, "--data-root", str(data), "--exec-root", str(folder / "exec")]
+    command = [
+        "unshare",
+        "--net",
+        dockerd,
+        "--host",
+        address,
+        "--data-root",
+        str(data),
+        "--exec-root",
+        str(folder / "exec"),
+    ]
     command += ["--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false"]
     with (folder / "log").open("wb") as log:
         daemon = subprocess.Popen(command, stdout=log, stderr=log)
