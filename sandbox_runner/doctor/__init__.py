@@ -1,6 +1,6 @@
 """Proves on this host that each promised control holds, by probes inside a container."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from itertools import groupby
@@ -49,10 +49,10 @@ async def diagnose(config: Config) -> AsyncIterator[Finding]:
             yield finding
 
 
-async def examine(runner: Runner) -> AsyncIterator[Finding]:
-    """The findings of `PROBES` on the engine of ``runner``, in their order. Raises nothing."""
-    for trial, probes in groupby(PROBES, key=lambda probe: probe.trial):
-        for finding in await examine_trial(runner, trial, tuple(probes)):
+async def examine(runner: Runner, *, probes: Sequence[Probe] = PROBES) -> AsyncIterator[Finding]:
+    """The findings of ``probes`` on the engine of ``runner``, in their order. Raises nothing."""
+    for trial, alike in groupby(probes, key=lambda probe: probe.trial):
+        for finding in await examine_trial(runner, trial, tuple(alike)):
             yield finding
 
 
