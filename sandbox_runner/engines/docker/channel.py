@@ -15,6 +15,7 @@ from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import checkpoint
 
 _CHUNK = 256 * 1024
+_TLS_PAUSE = 0.01  # seconds: a change of keys waits for the other direction, which someone else watches
 _CLOSED = (BrokenPipeError, ConnectionResetError, OSError, ValueError)
 
 
@@ -66,6 +67,8 @@ class SocketChannel:
             except (BlockingIOError, ssl.SSLWantReadError):
                 with suppress(anyio.ClosedResourceError, anyio.BusyResourceError):
                     await anyio.wait_readable(self._socket)
+            except ssl.SSLWantWriteError:
+                await anyio.sleep(_TLS_PAUSE)
             except _CLOSED:
                 return b""
 
@@ -77,6 +80,8 @@ class SocketChannel:
             except (BlockingIOError, ssl.SSLWantWriteError):
                 with suppress(anyio.ClosedResourceError):
                     await anyio.wait_writable(self._socket)
+            except ssl.SSLWantReadError:
+                await anyio.sleep(_TLS_PAUSE)
             except _CLOSED:
                 return
 
