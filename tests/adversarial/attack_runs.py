@@ -4,11 +4,13 @@ A control is taken away by changing the ContainerSpec between policy and engine:
 tells which, so that both forms of an attack run on the same engine at the same time.
 """
 
+import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import psutil
@@ -19,6 +21,7 @@ from sandbox_runner import Config, InputFile, Limits, Principal, Runner, RunRequ
 from sandbox_runner.engines.docker.connection import connect
 from sandbox_runner.errors import SandboxError
 from sandbox_runner.hardening import AGENT_ARGV, LABEL_PRINCIPAL
+from sandbox_runner.request import Stdin
 from sandbox_runner.spec import ContainerSpec
 
 ATTACKS = Path(__file__).with_name("attacks")
@@ -33,6 +36,8 @@ from agent.loop import main
 main()
 """
 NO_FILTER = "no filter"
+IN = "GOT IN"
+PATIENT = Limits(wall_time=60)  # no attack is ended by the clock unless it is meant to be
 _SAME_USER = 61_234
 
 
@@ -64,8 +69,8 @@ class Attack:
 
     file: str
     args: Sequence[str] = ()
-    limits: Limits = Limits(wall_time=60)
-    stdin: bytes = b""
+    limits: Limits = PATIENT
+    stdin: Stdin = b""
     without: str = ""
 
     @property
@@ -112,10 +117,8 @@ class WatchedEngine:
 
     def _left(self, container: str, traces: Iterable[str]) -> list[str]:
         left = []
-        try:
+        with suppress(NotFound):
             left.append("container " + self.client.inspect_container(container)["State"]["Status"])
-        except NotFound:
-            pass
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         left += [f"mount {line}" for line in mounts if any(trace in line for trace in traces)]
         folders = (f"{path}/{name}" for path, names, _ in os.walk("/sys/fs/cgroup") for name in names)
@@ -163,14 +166,24 @@ def run_all(attacks: Iterable[Attack]) -> Batch:
             return engine.left
 
     anyio.run(run_nothing)  # what is loaded once is not the attacks' doing
-    descriptors, memory = len(os.listdir("/proc/self/fd")), process.memory_info().rss
+    descriptors, memory = open_descriptors(), process.memory_info().rss
     left = anyio.run(run_each)
     return Batch(
         results,
         left,
-        len(os.listdir("/proc/self/fd")) - descriptors,
+        open_descriptors() - descriptors,
         process.memory_info().rss - memory,
     )
+
+
+def open_descriptors() -> int:
+    """How many this process has."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def told(result: RunResult) -> dict[str, Any]:
+    """What an attack printed last: how each attempt ended."""
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 async def run_nothing() -> None:

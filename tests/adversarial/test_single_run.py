@@ -8,7 +8,6 @@ agent withstands in tests/integration/agent/.
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -17,24 +16,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-from attack_runs import NO_FILTER, Attack, Batch, run_all, watched_runner
+from attack_runs import IN, NO_FILTER, PATIENT, Attack, Batch, run_all, told
 
-from sandbox_runner import Limits, Principal, RunRequest, RunResult
+from sandbox_runner import Limits, RunResult
 from sandbox_runner.engines.docker import mapping
-from sandbox_runner.engines.docker.inventory import list_runs
-from sandbox_runner.errors import ControlNotEnforced
 from sandbox_runner.hardening import BASE_ENV
 from sandbox_runner.seccomp import load_profile
 
 MIB = 1 << 20
 CAPTURE = MIB
-IN = "GOT IN"
 NAME = f"sandbox-runner-canary-{secrets.token_hex(8)}"
 LISTENING = socket.create_server(("127.0.0.1", 0))
 PORT = str(LISTENING.getsockname()[1])
-LONG = 60  # seconds: no attack here is ended by the clock unless it is meant to be
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +43,7 @@ class Outcome:
 
 def attack(file: str, *args: str, without: str = "", stdin: bytes = b"", **limits) -> Attack:
     return Attack(
-        file=file, args=args, without=without, stdin=stdin, limits=Limits(**{"wall_time": LONG, **limits})
+        file=file, args=args, without=without, stdin=stdin, limits=Limits(**limits) if limits else PATIENT
     )
 
 
@@ -92,22 +86,25 @@ def only_printed(result: RunResult) -> bool:
     return result.exit_code == 0 and b'"exit_code": 99' in result.captured["stderr"].head
 
 
+PLACES = ("/workspace", "/tmp", "/dev/shm")
 DISKS = {
-    **{f"{place} {how}": "EFBIG" for place in ("/workspace", "/tmp", "/dev/shm") for how in ("sparse", "reserved")},
-    **{"/workspace MiB": 32, "/tmp MiB": 16, "/dev/shm MiB": 16},
+    **{f"{place} {how}": "EFBIG" for place in PLACES for how in ("sparse", "reserved")},
+    "/workspace MiB": 32, "/tmp MiB": 16, "/dev/shm MiB": 16,
     **all_of("ENOSPC", "/workspace full", "/tmp full", "/dev/shm full"),
 }  # fmt: skip
 LIMITS = {
     **all_of("EPERM", "CORE", "CPU", "FSIZE", "MEMLOCK", "MSGQUEUE", "NOFILE", "SIGPENDING", "STACK"),
     **all_of("EPERM", "lock all", "realtime", "realtime disk"),
-    **{"lock 1 MiB": "ENOMEM", "nice -20": "EACCES", "oom_score_adj": "EACCES"},
+    "lock 1 MiB": "ENOMEM",
+    "nice -20": "EACCES",
+    "oom_score_adj": "EACCES",
 }
 PID_1 = all_of(
     "EACCES", "memory", "environment", "map", "descriptors", "output", "root", "working folder", "program"
 )
 MOUNTS = all_of(
-    "EPERM", "tmpfs", "proc", "bind", "root writable", "cgroup", "cgroup2", "umount", "open_tree", "move_mount",
-    "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "pivot_root", "chroot",
+    "EPERM", "tmpfs", "proc", "bind", "root writable", "cgroup", "cgroup2", "umount", "open_tree",
+    "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "pivot_root", "chroot",
 )  # fmt: skip
 DOORS = {
     "filter": "2",
@@ -116,16 +113,18 @@ DOORS = {
     **all_of("ENOSYS", "keyring", "a key", "io_uring", "userfaultfd", "vmsplice"),
     **all_of("EAFNOSUPPORT", "vsock", "alg"),
     **all_of("EPROTONOSUPPORT", "sock_diag", "netfilter"),
-    **{"clock": "EPERM", "route": IN},
+    "clock": "EPERM",
+    "route": IN,
 }
 PRIVILEGE = {
     **all_of("0" * 16, "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"),
-    **{"NoNewPrivs": "1", "Seccomp": "2", "root": False, "setfsuid": "False", "programs with privilege": []},
+    "NoNewPrivs": "1", "Seccomp": "2", "root": False, "setfsuid": "False", "programs with privilege": [],
     **all_of("EPERM", "setuid", "setgid", "setgroups", "capset", "ambient", "chown", "file capabilities"),
-}
+}  # fmt: skip
 WRITABLE = all_of(IN, "/workspace/x", "/tmp/x", "/dev/shm/x")
 KERNEL_FILES = (
-    "/etc/passwd", "/dev/x", "/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe",
+    "/etc/passwd", "/dev/x", "/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern",
+    "/proc/sys/kernel/modprobe",
     "/proc/sys/vm/panic_on_oom", "/proc/sys/fs/binfmt_misc/register", "/sys/kernel/uevent_helper",
     "/sys/power/state", "/sys/kernel/vmcoreinfo", "/sys/kernel/mm/ksm/run", "/proc/self/exe",
     "/proc/self/exe, a thousand times",
@@ -141,14 +140,9 @@ SURROUNDINGS = {
 PYTHON_ENV = {"MPLBACKEND", "MPLCONFIGDIR", "OMP_NUM_THREADS", "PYTHONUNBUFFERED"}
 ALONE = {
     **all_of("ECONNREFUSED", "the host's server", "the host's abstract name"),
-    **{"loopback": IN, "raw": "EPERM", "ping": "EPERM", "packet": "EAFNOSUPPORT", "tunnel": "ENOENT"},
-    **{"interfaces": ["lo"], "routes": 0, "neighbours": 0, "nameservers": []},
-}
-
-
-def told(result: RunResult) -> dict[str, Any]:
-    """What an attack printed last."""
-    return json.loads(result.stdout.splitlines()[-1])
+    "loopback": IN, "raw": "EPERM", "ping": "EPERM", "packet": "EAFNOSUPPORT", "tunnel": "ENOENT",
+    "interfaces": ["lo"], "routes": 0, "neighbours": 0, "nameservers": [],
+}  # fmt: skip
 
 
 def nothing_reached(result: RunResult) -> bool:
@@ -189,7 +183,9 @@ def bounded_objects(result: RunResult) -> bool:
 
 ATTACKS: dict[Attack, Outcome] = {
     # More processes, memory, space and kernel objects than allowed.
-    attack("fork_bomb.sh", wall_time=2, pids=64): Outcome(status=("timed_out",), hits=hits("wall_time", "pids")),
+    attack("fork_bomb.sh", wall_time=2, pids=64): Outcome(
+        status=("timed_out",), hits=hits("wall_time", "pids")
+    ),
     attack("fork_loop.py", wall_time=2, pids=64): Outcome(
         status=("timed_out",), hits=hits("wall_time", "pids"), check=bounded_cpu
     ),
@@ -254,8 +250,8 @@ ATTACKS: dict[Attack, Outcome] = {
     ),
     attack("devices.py"): Outcome(
         told={
-            **{"memory device": "EPERM", "disk device": "EPERM", "fifo": IN, "terminal": "ENXIO"},
-            **{"devices of the host": [], "unknown in /dev": []},
+            "memory device": "EPERM", "disk device": "EPERM", "fifo": IN, "terminal": "ENXIO",
+            "devices of the host": [], "unknown in /dev": [],
         }
     ),
     # What it sees and whom it reaches.
@@ -373,92 +369,3 @@ def test_the_result_of_an_attack_is_json_within_its_caps(outcome_of, name):
 def test_the_attacks_cost_this_process_neither_descriptors_nor_memory(batch, name):
     assert batch.descriptors_grown == 0
     assert batch.memory_grown < 64 * MIB
-
-
-@pytest.mark.anyio
-async def test_the_next_run_finds_nothing_of_the_one_before():
-    async with watched_runner() as (runner, _):
-        first = await runner.run(attack("leave_marks.py").request())
-        second = await runner.run(attack("leave_marks.py", "look").request())
-    assert {place for place, answer in told(first).items() if answer in (IN, True)} == {
-        "/workspace", "/tmp", "/dev/shm", "segment",
-    }  # fmt: skip
-    assert told(second) == {"marks": [], "segment": False}
-
-
-async def _watches_left_to_another(without: str) -> list[object]:
-    """How many watches a run gets while another holds all that its user can have, and what stops it."""
-    hold, get = (
-        attack("kernel_objects.py", "inotify", without=without),
-        attack("kernel_objects.py", "inotify"),
-    )
-
-    async def never():
-        await anyio.sleep_forever()
-        yield b""
-
-    holding = hold.request()
-    request = RunRequest(
-        **{name: getattr(holding, name) for name in holding.__dataclass_fields__} | {"stdin": never()}
-    )
-    async with watched_runner() as (runner, _), runner.stream(request, Principal(hold.name)) as events:
-        printed = ""
-        async for event in events:
-            printed += getattr(event, "text", "")
-            if "}" in printed:
-                break
-        named = Principal(f"another without {without}" if without else "another")
-        return told(await runner.run(get.request(), named))["inotify"]
-
-
-@pytest.mark.anyio
-async def test_what_the_kernel_counts_by_user_is_not_used_up_for_another_run():
-    assert (await _watches_left_to_another(""))[0] > 100
-    assert await _watches_left_to_another("a user id of its own") == [0, "EMFILE"]
-
-
-def test_a_missing_runtime_is_an_error_and_not_another_runtime(docker_client):
-    async def run() -> None:
-        async with watched_runner(oci_runtime="no-such-runtime") as (runner, _):
-            await runner.run(RunRequest(command=["true"]))
-
-    with pytest.raises(ControlNotEnforced, match="runtime"):
-        anyio.run(run)
-    assert [run for run in list_runs(docker_client) if f":{os.getpid()}:" in run.owner] == []
-
-
-def test_sixty_runs_leave_nothing():
-    async def run() -> dict[str, list[str]]:
-        async with watched_runner() as (runner, engine):
-            async with anyio.create_task_group() as tasks:
-                for number in range(60):
-                    tasks.start_soon(runner.run, RunRequest(command=["true"]), Principal(str(number)))
-            return engine.left
-
-    before = len(os.listdir("/proc/self/fd"))
-    left = anyio.run(run)
-    assert len(left) == 60
-    assert not any(left.values())
-    assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_at_the_edge_of_its_deadline_a_run_has_exactly_one_end():
-    ends: list[str] = []
-
-    async def at_the_edge(runner, moment: float) -> None:
-        request = RunRequest(command=["sleep", f"{moment:.3f}"], limits=Limits(wall_time=0.5))
-        async with runner.stream(request) as events:
-            ended = [event async for event in events if hasattr(event, "usage")]
-            result = await events.result()
-        assert len(ended) == 1
-        assert ended[0].status == result.status
-        ends.append(result.status)
-
-    async def run() -> None:
-        async with watched_runner() as (runner, _), anyio.create_task_group() as tasks:
-            for number in range(24):
-                tasks.start_soon(at_the_edge, runner, 0.46 + number * 0.004)
-
-    anyio.run(run)
-    assert len(ends) == 24
-    assert set(ends) <= {"exited", "timed_out"}
