@@ -48,13 +48,16 @@ class Caller:
         self._address = address
         self.limiter = CapacityLimiter(_THREADS)
 
-    async def __call__(self, call: Callable[[], T]) -> T:
-        """``call()``, its errors as EngineError. A cancellation waits for it: what it began must be known.
+    async def __call__(self, call: Callable[[], T], *, abandon: bool = False) -> T:
+        """``call()``, its errors as EngineError.
+
+        A cancellation waits for it, as what it began must be known; with ``abandon`` it is left
+        behind in its thread, for a call that begins nothing and ends with the container.
 
         Raises EngineUnavailable, ImageNotFound, ControlNotEnforced, StartFailed or ContainerLost.
         """
         try:
-            return await to_thread.run_sync(call, limiter=self.limiter)
+            return await to_thread.run_sync(call, abandon_on_cancel=abandon, limiter=self.limiter)
         except (docker_errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             raise mapped(error, self._address) from error
 

@@ -107,7 +107,12 @@ class DockerContainer:
             return {}
 
         return Daemon(
-            start=start, wait=lambda: call(wait.exit_code), stats=stats, oom_killed=oom_killed, kill=kill
+            start=start,
+            # A cancelled run must get on to the removal, which is what ends this wait.
+            wait=lambda: call(wait.exit_code, abandon=True),
+            stats=stats,
+            oom_killed=oom_killed,
+            kill=kill,
         )
 
 

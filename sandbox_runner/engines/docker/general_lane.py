@@ -19,7 +19,7 @@ from sandbox_runner.events import Exited, Output, Started, Status, Stream, Usage
 from sandbox_runner.spec import Job
 
 SAMPLE_INTERVAL = 0.5  # seconds between two readings of the engine's counts
-DRAIN_TIME = 0.5  # seconds for output that comes after the main program's end
+DRAIN_TIME = 0.5  # seconds without any output after which none is waited for once the program has ended
 _EXIT_SIGKILL = 137
 
 
@@ -34,6 +34,8 @@ class _Progress:
     pids_refused: int = 0
     ended_by: Status | None = None
     ending: anyio.Event = field(default_factory=anyio.Event)
+    emitting: bool = False
+    drained: anyio.Event = field(default_factory=anyio.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,9 @@ class GeneralLane:
             tasks.start_soon(self._sample, job)
             tasks.start_soon(self._hold_deadline, job)
             tasks.start_soon(self._kill_when_ended)
-            with anyio.CancelScope() as draining:
-                tasks.start_soon(self._read, job, emit, draining)
-                exit_code = await self._daemon.wait()
-                draining.deadline = anyio.current_time() + DRAIN_TIME
-                await anyio.sleep_forever()
+            tasks.start_soon(self._read, job, emit)
+            exit_code = await self._daemon.wait()
+            await self._drain()
             tasks.cancel_scope.cancel()
         return await self._exited(exit_code, job)
 
@@ -88,8 +88,19 @@ class GeneralLane:
         await self._progress.ending.wait()
         await self._daemon.kill()
 
-    async def _read(self, job: Job, emit: Emit, draining: anyio.CancelScope) -> None:
-        demux, sizes = Demux(), self._progress.sizes
+    async def _drain(self) -> None:
+        """Waits for output after the end while it moves, or while its consumer has yet to take it."""
+        progress = self._progress
+        while not progress.drained.is_set():
+            before = sum(progress.sizes.values())
+            with anyio.move_on_after(DRAIN_TIME):
+                await progress.drained.wait()
+            if not progress.emitting and sum(progress.sizes.values()) == before:
+                return
+
+    async def _read(self, job: Job, emit: Emit) -> None:
+        progress = self._progress
+        demux, sizes = Demux(), progress.sizes
         while data := await self._channel.receive():
             try:
                 pieces = demux.feed(data)
@@ -99,11 +110,13 @@ class GeneralLane:
                 stream: Stream = "stderr" if name == "stderr" else "stdout"
                 kept = piece[: max(0, job.limits.output - sum(sizes.values()))]
                 if kept:
+                    progress.emitting = True
                     await emit(Output(stream, kept, sizes[stream]))
+                    progress.emitting = False
                     sizes[stream] += len(kept)
                 if len(kept) < len(piece):
                     self._end("output_limit")
-        draining.cancel()
+        progress.drained.set()
 
     async def _send_stdin(self, job: Job) -> None:
         async for data in pieces(job.stdin):
