@@ -194,8 +194,9 @@ async def _remove(client: "APIClient", call: Caller, name: str) -> None:
         except docker_errors.NotFound:
             return True
         except docker_errors.APIError as error:
-            if error.status_code == 409 or is_transient(error):
-                return False  # its removal is in progress
+            # 409: its removal is in progress; 500: two removals met, which the next attempt sorts out.
+            if error.status_code in (409, 500) or is_transient(error):
+                return False
             raise
         return True
 
