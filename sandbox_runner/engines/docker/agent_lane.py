@@ -4,6 +4,7 @@ What arrives is untrusted: by forging it a program could only misreport itself, 
 `protocol.Splitter` takes nothing else.
 """
 
+import math
 from collections.abc import AsyncIterable, AsyncIterator
 
 import anyio
@@ -156,9 +157,10 @@ def _outside(deadline: anyio.CancelScope, emit: Emit) -> Emit:
     """``emit``, the time that it waits for its consumer not counted: the agent cannot report through it."""
 
     async def emitted(event: Event) -> None:
-        began = anyio.current_time()
+        left = deadline.deadline - anyio.current_time()
+        deadline.deadline = math.inf
         await emit(event)
-        deadline.deadline += anyio.current_time() - began
+        deadline.deadline = anyio.current_time() + left
 
     return emitted
 
