@@ -1,4 +1,4 @@
-"""Runs beside and after each other: nothing of one reaches another, or is used up for it, and nothing stays."""
+"""Runs beside and after each other: nothing of one reaches another or is used up for it."""
 
 import os
 from collections.abc import AsyncIterator
