@@ -1,11 +1,21 @@
-"""A process that runs programs without end, for the test that kills it. Prints its pid once it is up."""
+"""A process that runs programs without end, for the tests that kill it. Prints its pid once it is up.
+
+With an image's name it runs there; with --die it kills itself between create and start.
+"""
 
 import os
+import signal
 import sys
 
 import anyio
 
 from sandbox_runner import Limits, Runner, RunRequest
+from sandbox_runner.engines.docker.container import DockerContainer
+
+
+async def die(_container: DockerContainer) -> None:
+    sys.stdin.readline()  # until the test has done what it wants to a living owner
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def main(image: str | None) -> None:
@@ -18,4 +28,8 @@ async def main(image: str | None) -> None:
             await runner.run(request)
 
 
-anyio.run(main, sys.argv[1] if len(sys.argv) > 1 else None)
+arguments = sys.argv[1:]
+if "--die" in arguments:
+    arguments.remove("--die")
+    DockerContainer.start = die  # type: ignore[method-assign]
+anyio.run(main, arguments[0] if arguments else None)

@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sandbox_runner.engines.docker.inventory import list_runs
+from sandbox_runner.definitions import image_tag
+from sandbox_runner.engines.docker.inventory import list_runs, remove_runs
 
 OWNER = Path(__file__).with_name("owner_that_runs.py")
 KILLS = 200
@@ -26,10 +27,20 @@ ALLOWED = 5.0
 
 def start_owner(*arguments: str) -> subprocess.Popen[str]:
     owner = subprocess.Popen(
-        [sys.executable, str(OWNER), *arguments], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, str(OWNER), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert int(owner.stdout.readline()) == owner.pid
     return owner
+
+
+def end(owner: subprocess.Popen[str]) -> None:
+    assert owner.wait() == -signal.SIGKILL
+    owner.stdin.close()
+    owner.stdout.close()
 
 
 def left_by(client, pid: int) -> list[str]:
@@ -59,31 +70,42 @@ def test_200_kills_at_random_moments_leave_no_container(docker_client, built_ima
             os.killpg(owner.pid, signal.SIGKILL)
         killed = time.monotonic()
         for owner in owners:
-            owner.wait()
-            owner.stdout.close()
+            end(owner)
         assert wait_until_gone(docker_client, [owner.pid for owner in owners], killed) == {}
     print("what the owners had when they were killed:", states)
     assert len(states) > 2, f"the moments all fell into the same phase: {states}"
 
 
-def test_without_the_watchdog_a_killed_owner_leaves_a_container(docker_client, built_image):
-    """The control's absence: what the test above relies on is the watchdog and nothing else."""
-    left = 0
-    for _ in range(20):
-        owner = start_owner()
-        watchdogs = psutil.Process(owner.pid).children()
-        assert watchdogs
+@pytest.mark.timeout(300)
+def test_kills_leave_no_container_without_an_agent_either(docker_client, built_image):
+    for _ in range(10):
+        owners = [start_owner(image_tag("base")) for _ in range(BATCH)]
+        for owner in owners:
+            time.sleep(random.uniform(0, LONGEST_RUN / BATCH))
+            os.killpg(owner.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        for owner in owners:
+            end(owner)
+        assert wait_until_gone(docker_client, [owner.pid for owner in owners], killed) == {}
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_container_that_was_never_started_is_left_only_without_the_watchdog(
+    docker_client, built_image, watched
+):
+    """The control and its absence: what the tests above rely on is the watchdog and nothing else."""
+    owner = start_owner("--die")
+    watchdogs = psutil.Process(owner.pid).children()
+    assert watchdogs
+    while not left_by(docker_client, owner.pid):
+        assert owner.poll() is None
+    if not watched:
         for watchdog in watchdogs:
             watchdog.kill()
-        while not any("created" in text for text in left_by(docker_client, owner.pid)):
-            assert owner.poll() is None
-        owner.kill()
-        owner.wait()
-        owner.stdout.close()
-        left = len(wait_until_gone(docker_client, [owner.pid], time.monotonic() - ALLOWED + 1))
-        if left:
-            break
-    assert left
-    for run in list_runs(docker_client):
-        if f":{owner.pid}:" in run.owner:
-            docker_client.remove_container(run.container_id, force=True, v=True)
+    owner.stdin.write("now\n")
+    owner.stdin.flush()
+    killed = time.monotonic()
+    end(owner)
+    left = wait_until_gone(docker_client, [owner.pid], killed)
+    remove_runs(docker_client, [run for run in list_runs(docker_client) if f":{owner.pid}:" in run.owner])
+    assert bool(left) is not watched

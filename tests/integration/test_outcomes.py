@@ -218,7 +218,7 @@ def live(docker_client, runner) -> Callable[[], list[str]]:
     """The ids of the runs of `runner` that have a container."""
 
     def runs() -> list[str]:
-        listed = list_runs(docker_client, instance=runner._instance)
+        listed = list_runs(docker_client, instance=runner.instance)
         # Docker 20.10 may go on listing one that is gone for good.
         return [each.run_id for each in listed if each.state != "removing"]
 
