@@ -83,7 +83,7 @@ class Capacity:
         self._queues.setdefault(principal, deque()).append(waiter)
         try:
             await waiter.admitted.wait()
-        except BaseException:
+        except BaseException:  # a cancellation, above all: the place must not stay taken
             self._leave(principal, waiter)
             raise
 

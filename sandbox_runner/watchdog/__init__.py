@@ -52,7 +52,7 @@ def guarded(instance: str, *, docker_host: str | None) -> Iterator[Watchdog]:
             start_new_session=sys.platform != "win32",
             creationflags=_DETACHED,
         )
-    except BaseException:
+    except BaseException:  # whatever it is, the pipe is closed before it goes on
         os.close(writer)
         raise
     finally:

@@ -90,7 +90,7 @@ def _answering(address: str, version: str) -> "APIClient":
     client = _open(address, version)
     try:
         client.ping()  # a fifth of what asking for the version costs
-    except BaseException:
+    except BaseException:  # whatever it is, the sockets are closed before it goes on
         client.close()
         raise
     return client
