@@ -140,7 +140,7 @@ class Runner:
         When the context ends every container of it is gone.
         Raises EngineUnavailable, or ConfigError.
         """
-        from sandbox_runner.config import load_config  # noqa: PLC0415 - pydantic loads with it
+        from sandbox_runner.config import load_config  # noqa: PLC0415 - a given config needs no loading
         from sandbox_runner.engines.docker.engine import open_docker_engine  # noqa: PLC0415 - and the SDK
 
         config = config or load_config().config

@@ -31,7 +31,6 @@ class _Progress:
     sizes: dict[Stream, int] = field(default_factory=lambda: {"stdout": 0, "stderr": 0})
     cpu_time: float | None = None
     peak_memory: int | None = None
-    pids_refused: int = 0
     ended_by: Status | None = None
     ending: anyio.Event = field(default_factory=anyio.Event)
     emitting: bool = False
