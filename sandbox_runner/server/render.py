@@ -1,0 +1,185 @@
+"""A run as an answer: one report, said twice, as text and as structured content; each is enough alone."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from mcp_types import CallToolResult, ContentBlock, TextContent
+
+from sandbox_runner.config import Config
+from sandbox_runner.errors import Busy, RequestRejected, SandboxError
+from sandbox_runner.events import Stream
+from sandbox_runner.output import Captured
+from sandbox_runner.result import RunResult
+from sandbox_runner.server.advice import notes
+from sandbox_runner.server.pictures import Picture, pictures
+from sandbox_runner.server.reports import Cut, FunctionReport, Report, RunReport, RunUsage
+from sandbox_runner.server.runs import Run
+from sandbox_runner.server.text import neutral
+from sandbox_runner.server.values import decode_value
+
+_NOT_ERRORS = ("exited", "signaled", "queued", "running")
+_MARKER = "\n[… {cut} bytes are not shown: read_output(run_id, stream={stream!r}, offset={offset}) …]\n"
+
+
+def answer(run: Run, config: Config, *, function: bool = False) -> CallToolResult:
+    """The answer of a run that is over, or goes on in the background."""
+    if run.result is None:
+        if run.error is not None:
+            return refusal(run.error, run_id=run.run_id, function=function)
+        return rendered(_report(function, status=run.status, run_id=run.run_id, notes=[_where(run)]))
+    return rendered(*ending(run, run.result, config, function=function))
+
+
+def rendered(report: RunReport, shown: tuple[Picture, ...] = ()) -> CallToolResult:
+    """``report`` as text and as structured content, with its pictures."""
+    content: list[ContentBlock] = [TextContent(text="\n".join(_lines(report)))]
+    content += [picture.content() for picture in shown]
+    return CallToolResult(
+        content=content,
+        structured_content=report.model_dump(mode="json"),
+        is_error=report.status not in _NOT_ERRORS,
+    )
+
+
+def page(report: Report, text: str, shown: tuple[Picture, ...] = ()) -> CallToolResult:
+    """Any other report with its text and its pictures."""
+    content: list[ContentBlock] = [TextContent(text=text), *(picture.content() for picture in shown)]
+    return CallToolResult(content=content, structured_content=report.model_dump(mode="json"))
+
+
+def refusal(error: SandboxError, *, run_id: str | None = None, function: bool = False) -> CallToolResult:
+    """Why a run did not take place."""
+    status = (
+        "refused" if isinstance(error, RequestRejected) else "busy" if isinstance(error, Busy) else "failed"
+    )
+    delay = error.retry_after if isinstance(error, Busy) else None
+    return rendered(
+        _report(function, status=status, run_id=run_id, notes=[neutral(str(error))], retry_after_s=delay)
+    )
+
+
+def refused(kind: type[Report], error: RequestRejected) -> CallToolResult:
+    """Why a tool that answers with ``kind`` did nothing, in that shape."""
+    fields: dict[str, Any] = {"notes": [neutral(str(error))]}
+    if "status" in kind.model_fields:
+        fields["status"] = "refused"
+    result = page(kind(**fields), f"refused\nNote: {fields['notes'][0]}")
+    return result.model_copy(update={"is_error": True})
+
+
+def _report(function: bool, **fields: Any) -> RunReport:  # noqa: ANN401 - the report checks its fields
+    return (FunctionReport if function else RunReport)(**fields)
+
+
+def _where(run: Run) -> str:
+    if run.status == "cancelled":
+        return "Cancelled; its container was removed. read_output reads what it printed before."
+    return f"It runs in the background: read_output(run_id={run.run_id!r}, wait_s=30) reads and waits."
+
+
+def ending(
+    run: Run, result: RunResult, config: Config, *, function: bool = False
+) -> tuple[RunReport, tuple[Picture, ...]]:
+    """The report of a run that is over, and the pictures that it left."""
+    shown = tuple(pictures(run.record.attached))
+    said = notes(run, result, config)
+    omitted = result.artifacts_omitted + len(run.record.attached) - len(shown)
+    if omitted:
+        said.append(f"Left out as too large, too many, or no pictures: {omitted}.")
+    fields: dict[str, Any] = {}
+    if function:
+        fields = _value(result, said)
+    texts, cuts = _outputs(result)
+    report = _report(
+        function,
+        status=result.status,
+        exit_code=result.exit_code,
+        signal=result.signal,
+        run_id=run.run_id,
+        notes=said,
+        **texts,
+        truncated=cuts,
+        limits_hit=dict(result.limits_hit),
+        usage=_usage(result),
+        figures=[picture.figure for picture in shown],
+        **fields,
+    )
+    return report, shown
+
+
+def _value(result: RunResult, said: list[str]) -> dict[str, Any]:
+    if result.value is None:
+        if result.ok:
+            said.append("The function returned nothing: it ended the program itself.")
+        return {}
+    returned = decode_value(result.value)
+    if returned.problem:
+        said.append(returned.problem)
+        return {}
+    return {"value": returned.value, "returned": True}
+
+
+def _usage(result: RunResult) -> RunUsage:
+    usage = result.usage
+    return RunUsage(
+        wall_time_s=round(usage.wall_time, 4),
+        cpu_time_s=None if usage.cpu_time is None else round(usage.cpu_time, 4),
+        peak_memory_bytes=usage.peak_memory,
+        stdout_bytes=usage.stdout_bytes,
+        stderr_bytes=usage.stderr_bytes,
+    )
+
+
+def _outputs(result: RunResult) -> tuple[dict[str, str], dict[Stream, Cut]]:
+    texts: dict[str, str] = {}
+    cuts: dict[Stream, Cut] = {}
+    for stream, captured in result.captured.items():
+        texts[stream] = _shown(stream, captured)
+        if captured.cut:
+            cuts[stream] = Cut(
+                total_bytes=captured.total,
+                shown_bytes=captured.total - captured.cut,
+                next_offset=len(captured.head),
+            )
+    return texts, cuts
+
+
+def _shown(stream: Stream, captured: Captured) -> str:
+    if not captured.cut:
+        return neutral(captured.text)
+    head, tail = (neutral(data.decode(errors="replace")) for data in (captured.head, captured.tail))
+    return head + _MARKER.format(cut=captured.cut, stream=stream, offset=len(captured.head)) + tail
+
+
+def _lines(report: RunReport) -> Iterator[str]:
+    yield _headline(report)
+    yield from (f"Note: {note}" for note in report.notes)
+    if isinstance(report, FunctionReport) and report.returned:
+        yield f"value: {_json(report.value)}"
+    for stream, text in (("stdout", report.stdout), ("stderr", report.stderr)):
+        if text:
+            yield f"{stream}:\n{text}"
+    if report.usage is not None and not (report.stdout or report.stderr):
+        yield "(no output)"
+    for figure in report.figures:
+        yield f"figure: {figure.name} ({figure.mime_type}, {figure.bytes} bytes), attached"
+
+
+def _headline(report: RunReport) -> str:
+    words: list[str] = [report.status]
+    if report.exit_code is not None:
+        words.append(f"with code {report.exit_code}")
+    if report.signal is not None:
+        words.append(f"by signal {report.signal}")
+    if report.usage is not None:
+        words.append(f"after {report.usage.wall_time_s:.2f} s")
+    if report.retry_after_s is not None:
+        words.append(f"retry in {report.retry_after_s:.0f} s")
+    if report.run_id is not None:
+        words.append(f"(run_id {report.run_id})")
+    return " ".join(words)
+
+
+def _json(value: object) -> str:
+    return neutral(json.dumps(value, ensure_ascii=False, allow_nan=False))

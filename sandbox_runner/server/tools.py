@@ -1,0 +1,186 @@
+"""The tools that run programs: asked, refused or run, followed, answered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import anyio
+from mcp.server.mcpserver import Context
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR, CallToolResult
+
+from sandbox_runner.errors import EngineError, ImageNotFound, SandboxError
+from sandbox_runner.languages import find_language
+from sandbox_runner.policy import check
+from sandbox_runner.request import RunRequest
+from sandbox_runner.server import arguments as ask
+from sandbox_runner.server.identity import principal_of
+from sandbox_runner.server.progress import Reporter, report_output
+from sandbox_runner.server.render import answer, refusal
+from sandbox_runner.server.reports import FunctionReport, RunReport
+from sandbox_runner.server.runs import Run
+from sandbox_runner.server.service import Service
+from sandbox_runner.server.values import encode_value
+
+_LEAVING = 5.0  # seconds for the container of a cancelled call to go
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """run_code, run_shell and run_function over one service."""
+
+    service: Service
+
+    async def run_code(
+        self,
+        context: Context,
+        language: ask.Language,
+        code: ask.Code,
+        stdin: ask.Stdin = "",
+        files: ask.Files = [],  # noqa: B006 - pydantic copies it
+        env: ask.Env = {},  # noqa: B006
+        timeout_s: ask.Timeout = 30,
+        memory_mb: ask.Memory = None,
+        background: ask.Background = False,
+    ) -> Annotated[CallToolResult, RunReport]:
+        """Run a program in a fresh sandbox and return its output, exit code and pictures.
+
+        The sandbox has no network and starts empty: pass data in files. Write pictures (*.png, *.svg) to
+        the current folder, or leave matplotlib figures open, and they come back as images. A non-zero exit
+        code is a normal answer. Nothing is kept between calls.
+        """
+
+        def request() -> RunRequest:
+            limits = ask.limits_of(timeout_s, memory_mb)
+            return ask.code_request(language, code, stdin=stdin, files=files, env=env, limits=limits)
+
+        return await call(self.service, context, request, background=background)
+
+    async def run_shell(
+        self,
+        context: Context,
+        command: ask.Command,
+        stdin: ask.Stdin = "",
+        files: ask.Files = [],  # noqa: B006 - pydantic copies it
+        env: ask.Env = {},  # noqa: B006
+        timeout_s: ask.Timeout = 30,
+        memory_mb: ask.Memory = None,
+        background: ask.Background = False,
+    ) -> Annotated[CallToolResult, RunReport]:
+        """Run a bash command line in a fresh sandbox that has git, jq, ripgrep, sqlite3, python3 ….
+
+        The sandbox has no network and starts empty: pass data in files. A non-zero exit code is a normal
+        answer. Nothing is kept between calls.
+        """
+
+        def request() -> RunRequest:
+            limits = ask.limits_of(timeout_s, memory_mb)
+            return ask.shell_request(command, stdin=stdin, files=files, env=env, limits=limits)
+
+        return await call(self.service, context, request, background=background)
+
+    async def run_function(
+        self,
+        context: Context,
+        code: ask.Function,
+        input: ask.Value,  # noqa: A002 - the tool's word
+        language: ask.FunctionLanguage = "python",
+        files: ask.Files = [],  # noqa: B006 - pydantic copies it
+        env: ask.Env = {},  # noqa: B006
+        timeout_s: ask.Timeout = 30,
+        memory_mb: ask.Memory = None,
+    ) -> Annotated[CallToolResult, FunctionReport]:
+        """Apply a function to data: the code defines execute(input), its return value comes back as JSON.
+
+        What the function prints is stdout, apart from the value. The sandbox has no network.
+        """
+
+        def request() -> RunRequest:
+            return RunRequest(
+                language=language,
+                code=code,
+                value=encode_value(_as_sent(context, "input", input)),
+                env=env,
+                files=ask.input_files(files),
+                limits=ask.limits_of(timeout_s, memory_mb),
+                artifacts=ask.PICTURES,
+            )
+
+        return await call(self.service, context, request, function=True)
+
+
+def _as_sent(context: Context, name: str, value: object) -> object:
+    """An argument as the client sent it: the SDK decodes a text that looks like JSON."""
+    sent = (context.request_context.params or {}).get("arguments") or {}
+    return sent.get(name, value)
+
+
+async def call(
+    service: Service,
+    context: Context,
+    make_request: Callable[[], RunRequest],
+    *,
+    background: bool = False,
+    function: bool = False,
+) -> CallToolResult:
+    """Runs what was asked and answers. A cancelled call has its container removed before it returns."""
+    try:
+        request = make_request()
+        run = start(service, context, request)
+    except SandboxError as error:
+        return refusal(error, function=function)
+    if background:
+        return answer(run, service.config, function=function)
+    reporter = Reporter(context, total=run.limits.wall_time)
+    await _followed(run, reporter)
+    run = await _with_images(service, context, run, request, reporter)
+    _refuse_hidden(service, run)
+    result = answer(run, service.config, function=function)
+    run.forget_answer()
+    return result
+
+
+def start(service: Service, context: Context, request: RunRequest) -> Run:
+    """Begins a run for the caller. Raises RequestRejected or QueueFull."""
+    # What an answer shows is all that is kept of the output beside the spool.
+    shown = min(service.config.shown_output, service.config.max_capture)
+    request = replace(request, limits=replace(request.limits, capture=shown))
+    language = find_language(request.language) if request.language else None
+    limits = check(service.policy, request, language=language)
+    return service.runs.start(request, limits, principal_of(context))
+
+
+async def _with_images(
+    service: Service, context: Context, run: Run, request: RunRequest, reporter: Reporter
+) -> Run:
+    """``run``, or another try of ``request`` once the images that it missed are built."""
+    if not (isinstance(run.error, ImageNotFound) and service.images.allowed):
+        return run
+    try:
+        await service.images.build(reporter.say)
+        again = start(service, context, request)
+    except SandboxError as error:
+        run.error = error
+        return run
+    await _followed(again, reporter)
+    return again
+
+
+async def _followed(run: Run, reporter: Reporter) -> None:
+    """Waits for the end of ``run`` while the client hears of it; a cancelled call ends the run."""
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(report_output, run, reporter)
+            await run.finished.wait()
+            tasks.cancel_scope.cancel()
+    finally:
+        if not run.finished.is_set():
+            run.abort()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(_LEAVING):
+                await run.finished.wait()
+
+
+def _refuse_hidden(service: Service, run: Run) -> None:
+    """Where callers do not operate this server, a broken engine is the server's error and not a result."""
+    if isinstance(run.error, EngineError) and not service.operator:
+        raise MCPError(INTERNAL_ERROR, str(run.error))
