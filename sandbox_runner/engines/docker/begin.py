@@ -1,0 +1,143 @@
+"""A container's beginning: its image, create, attach and start, in calls that block.
+
+It needs no event loop, so that a program of one run can begin it before it loads one.
+"""
+
+from collections.abc import Callable
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any
+
+from docker import errors as docker_errors
+
+from sandbox_runner.definitions import LABEL_AGENT, image_tag, is_current
+from sandbox_runner.engines.docker.connection import is_local
+from sandbox_runner.engines.docker.faults import AnswerLost, repeatable
+from sandbox_runner.engines.docker.mapping import create_body
+from sandbox_runner.engines.docker.removal import HURRY, ensure_removed
+from sandbox_runner.errors import ControlNotEnforced, ImageNotFound
+from sandbox_runner.spec import ContainerSpec, Image
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+_ATTACH = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+_NO_SWAP_WARNINGS = ("swap limit capabilities", "swap accounting")
+
+
+class Beginning:
+    """One container from create to start, and its removal. Each call blocks and raises what the SDK raises.
+
+    A removal waits for what is under way in another thread, and nothing begins after it: an event
+    loop may leave a call behind in its thread when it cancels whoever waits for it.
+    """
+
+    def __init__(
+        self, client: "APIClient", address: str, spec: ContainerSpec, *, pause: float = HURRY
+    ) -> None:
+        self._pause = pause
+        self.spec = spec
+        self.container_id = ""
+        self.attached: Any = None  # the SDK has four types for it
+        self._client = client
+        self._address = address
+        self._lock = Lock()
+        self._removing = False
+        self._gone = False
+        self._ahead: Thread | None = None
+        self._failure: Exception | None = None
+
+    def attach(self) -> None:
+        """Creates the container and attaches to it. Raises ControlNotEnforced where it would be weakened."""
+        with self._lock:
+            if self._removing:
+                return
+            self.container_id, warnings = _create(self._client, self.spec)
+            _refuse_weakened(warnings, swap_free=lambda: _swap_free(self._address))
+            self.attached = self._client.attach_socket(self.container_id, params=_ATTACH)
+
+    def start_ahead(self) -> None:
+        """Starts PID 1 while this process does something else; `start` tells how it went."""
+        self._ahead = Thread(target=self._try_start, name="start", daemon=True)
+        self._ahead.start()
+
+    def start(self) -> None:
+        """Returns when the daemon has started PID 1."""
+        if self._ahead is None:
+            self._start()
+            return
+        self._ahead.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _start(self) -> None:
+        with self._lock:
+            if not self._removing:
+                self._client.start(self.container_id)
+
+    def _try_start(self) -> None:
+        try:
+            self._start()
+        except Exception as error:  # noqa: BLE001 - raised by `start`, whatever it is
+            self._failure = error
+
+    def remove(self, *, patience: float = 0) -> None:
+        """Returns when the container is gone. One that runs has ``patience`` seconds to end by itself."""
+        with self._lock:
+            self._removing = True
+            self._gone = self._gone or ensure_removed(
+                self._client, self.spec.name, patience=patience, pause=self._pause
+            )
+
+
+def find_image(client: "APIClient", name: str) -> Image:
+    """The image that ``name`` means now. Raises ImageNotFound, and what the SDK raises."""
+    tag = image_tag(name)
+    try:
+        found = repeatable(client.inspect_image)(tag or name)
+    except docker_errors.ImageNotFound:
+        raise ImageNotFound(_missing(name, ours=tag is not None)) from None
+    labels = (found.get("Config") or {}).get("Labels") or {}
+    if LABEL_AGENT in labels and not is_current(labels):
+        raise ImageNotFound("The images are older than this version: sandbox-runner setup")
+    return Image(id=found["Id"], name=name, agent=LABEL_AGENT in labels)
+
+
+def _missing(name: str, *, ours: bool) -> str:
+    if ours:
+        return f"The image for {name!r} is not built yet; run: sandbox-runner setup"
+    return f"Image {name!r} is not on the engine; load it there first, for instance: docker pull {name}"
+
+
+def _create(client: "APIClient", spec: ContainerSpec) -> tuple[str, list[str]]:
+    body = create_body(spec)
+
+    @repeatable
+    def create() -> tuple[str, list[str]]:
+        try:
+            answer = client.create_container_from_config(body, name=spec.name)
+        except docker_errors.APIError as error:
+            if error.status_code != 409:
+                raise
+            # The name is random: it is taken because an earlier attempt succeeded and its answer was lost,
+            # and with it the warnings. They must be those of the container that is used.
+            ensure_removed(client, spec.name, patience=0)
+            raise AnswerLost from error
+        return str(answer["Id"]), list(answer.get("Warnings") or ())
+
+    return create()
+
+
+def _refuse_weakened(warnings: list[str], *, swap_free: Callable[[], bool]) -> None:
+    """Raises ControlNotEnforced where the daemon said that it drops a limit."""
+    for warning in warnings:
+        if any(text in warning for text in _NO_SWAP_WARNINGS) and swap_free():
+            continue  # it cannot limit swap, and there is none
+        if "discarded" in warning or "not support" in warning:
+            raise ControlNotEnforced(f"The engine does not enforce a limit, so nothing was run: {warning}")
+
+
+def _swap_free(address: str) -> bool:
+    """Whether the engine's machine is known to have no swap."""
+    import psutil  # noqa: PLC0415 - few engines cannot limit swap
+
+    return is_local(address) and psutil.swap_memory().total == 0
