@@ -150,10 +150,10 @@ def make_base(
     Raises BuildFailed, whose message says what to do.
     """
     try:
-        _require_tools(host, folder, consent, report)
+        require_tools(host, folder, consent, report)
         with tempfile.TemporaryDirectory(prefix="sandbox-runner-") as scratch:
             tar = Path(scratch) / "base.tar"
-            _mmdebstrap(tar, api.version()["Arch"], report)
+            debootstrap(tar, api.version()["Arch"], report)
             return _import(api, tar, repository, report)
     except CommandFailed as error:
         raise BuildFailed(
@@ -163,7 +163,8 @@ def make_base(
         ) from error
 
 
-def _require_tools(host: Host, folder: Path, consent: Consent, report: Report) -> None:
+def require_tools(host: Host, folder: Path, consent: Consent, report: Report) -> None:
+    """Installs what `debootstrap` needs, where that is allowed. Raises BuildFailed or CommandFailed."""
     if shutil.which("mmdebstrap") and _KEYRING.is_file():
         return
     if not (host.debian and host.root):
@@ -180,7 +181,8 @@ def _require_tools(host: Host, folder: Path, consent: Consent, report: Report) -
     packages.install(_TOOLS, folder=folder, on_line=lambda line: report(Progress("base", "mmdebstrap", line)))
 
 
-def _mmdebstrap(tar: Path, architecture: str, report: Report) -> None:
+def debootstrap(target: Path, architecture: str, report: Report) -> None:
+    """Debian's base at ``target``, a tar where its name ends so, else a folder. Raises CommandFailed."""
     # mmdebstrap copies the host's resolver and name into the image; they are nobody's business there.
     run_command(
         (
@@ -191,7 +193,7 @@ def _mmdebstrap(tar: Path, architecture: str, report: Report) -> None:
             f"--dpkgopt={asset_folder('images') / 'base' / 'dpkg.cfg'}",
             '--customize-hook=rm -f "$1/etc/resolv.conf" "$1/etc/hostname"',
             _SUITE,
-            str(tar),
+            str(target),
         ),
         on_line=lambda line: report(Progress("base", "debian", line)),
         timeout=_MAKING,

@@ -1,7 +1,6 @@
 """What setup added to this machine, kept in a small file so that uninstall undoes exactly that."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 from sandbox_runner.errors import SandboxError
 
 _NAME = "setup.json"
-_ROOT = Path("/var/lib/sandbox-runner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +28,6 @@ class SetupState:
     daemon: Daemon | None = None
     service: bool = False
     pulled: tuple[str, ...] = ()
-
-
-def state_folder() -> Path:
-    """Where the state and the log of a started dockerd are: of this machine for root, else of this user."""
-    if os.name == "posix" and os.geteuid() == 0:
-        return _ROOT
-    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return home / "sandbox-runner"
 
 
 def load_state(folder: Path) -> SetupState:

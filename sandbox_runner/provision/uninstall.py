@@ -18,6 +18,7 @@ from sandbox_runner.provision.engine_install import Connect, remove_log, stop_da
 from sandbox_runner.provision.progress import Progress, Report
 from sandbox_runner.provision.removal import remove_image
 from sandbox_runner.provision.state import SetupState, load_state, save_state
+from sandbox_runner.provision.unpack import forget_images
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -36,6 +37,7 @@ def uninstall(
     running it again later takes up what was left. Raises SandboxError where the record cannot be read.
     """
     state = load_state(folder)
+    forget_images(folder, repository)
     left: list[str] = []
     try:
         api = connect()

@@ -1,0 +1,1 @@
+"""The embedded engine: drives crun or runc by itself, with no daemon."""

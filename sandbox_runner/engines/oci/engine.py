@@ -1,0 +1,105 @@
+"""`Engine` without a daemon: this process starts the containers itself."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from sandbox_runner.definitions import LABEL_AGENT, is_current
+from sandbox_runner.engines import EngineFacts
+from sandbox_runner.engines.oci import cgroups
+from sandbox_runner.engines.oci.bundles import forget_instance
+from sandbox_runner.engines.oci.container import Means, OciContainer, created
+from sandbox_runner.engines.oci.launcher import Launcher, hide_unified
+from sandbox_runner.engines.oci.runtime import find_runtime, program_of
+from sandbox_runner.engines.oci.store import find_stored
+from sandbox_runner.errors import ControlNotEnforced, EngineUnavailable, ImageNotFound
+from sandbox_runner.hardening import LABEL_INSTANCE
+from sandbox_runner.spec import ContainerSpec, Image
+
+
+class OciEngine:
+    """The embedded engine. Made by `open_oci_engine`."""
+
+    resizes: Collection[str] = ()
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._slices: set[str] = set()
+        self._instances: set[str] = set()
+
+    async def image(self, name: str) -> Image:
+        stored = find_stored(name)
+        if stored is None:
+            raise ImageNotFound(
+                f"The image for {name!r} is not unpacked yet; run: sandbox-runner setup --engine oci"
+            )
+        if not is_current(stored.labels):
+            raise ImageNotFound("The images are older than this version: sandbox-runner setup --engine oci")
+        return Image(id=stored.id, name=name, agent=LABEL_AGENT in stored.labels)
+
+    def create(self, spec: ContainerSpec) -> AbstractAsyncContextManager[OciContainer]:
+        _require_enforceable(spec)
+        parent = cgroups.cgroup_path(spec).rpartition("/")[0]
+        if parent not in self._slices:
+            cgroups.make_slice(self._means.hierarchies, parent)
+            self._slices.add(parent)
+        self._instances.add(spec.labels[LABEL_INSTANCE])
+        return created(spec, self._means)
+
+    def close(self) -> None:
+        """Leaves no folder behind."""
+        for instance in self._instances:
+            forget_instance(instance)
+
+    async def facts(self) -> EngineFacts:
+        import psutil  # noqa: PLC0415 - a single run does not ask
+
+        return EngineFacts(
+            cpus=len(os.sched_getaffinity(0)), memory=psutil.virtual_memory().available, local=True
+        )
+
+
+def _require_enforceable(spec: ContainerSpec) -> None:
+    """Raises ControlNotEnforced for what a bundle of ours would not say."""
+    if spec.network != "none":
+        raise ControlNotEnforced("The engine oci gives a container no network; leave network at none.")
+    if not spec.image.agent:
+        raise ControlNotEnforced("The engine oci runs our own images only; use the engine docker for others.")
+    if spec.capabilities or not spec.no_new_privileges or not spec.read_only_root:
+        raise ControlNotEnforced("The engine oci runs sealed containers only.")
+
+
+def require_usable() -> None:
+    """Raises EngineUnavailable where this process cannot be an engine, saying what is missing."""
+    if sys.platform != "linux":
+        raise EngineUnavailable("The engine oci needs Linux; use the engine docker here.")
+    if os.geteuid() != 0:
+        raise EngineUnavailable(
+            "The engine oci needs root: another user can neither set the limits of memory, swap, cpus, pids "
+            "and devices by cgroups, nor give each container a user id of its own. Run it as root, or use "
+            "the engine docker."
+        )
+
+
+@asynccontextmanager
+async def open_oci_engine(oci_runtime: str | None) -> AsyncIterator[OciEngine]:
+    """The embedded engine over the runtime ``oci_runtime``, or the best that is installed.
+
+    Raises EngineUnavailable or ControlNotEnforced.
+    """
+    require_usable()
+    hierarchies = cgroups.find_hierarchies()
+    runtime = find_runtime(oci_runtime, unified=hierarchies.unified)
+    launcher = Launcher()
+    try:
+        if runtime.hides_unified:
+            await launcher(hide_unified)
+        with program_of(runtime) as program:
+            engine = OciEngine(Means(runtime, hierarchies, launcher, program))
+            try:
+                yield engine
+            finally:
+                engine.close()
+    finally:
+        launcher.close()

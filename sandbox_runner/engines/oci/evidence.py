@@ -1,0 +1,63 @@
+"""The host's own look at a started container: what a runtime dropped is found out before a job runs.
+
+proc(5), /proc/PID/status. What a runtime says it did counts for nothing here.
+"""
+
+from pathlib import Path
+
+from sandbox_runner.errors import ControlNotEnforced
+from sandbox_runner.spec import ContainerSpec
+
+_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+
+
+def is_in_cgroup(pid: int, path: str) -> bool:
+    """Whether the process ``pid`` is in a cgroup at ``path``: an id may mean another process by now."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.endswith(f":/{path}") for line in lines)
+
+
+def require_controls(pid: int, spec: ContainerSpec, path: str, *, limited: tuple[str, ...]) -> None:
+    """Raises ControlNotEnforced where PID 1 is not confined as ``spec`` says.
+
+    ``limited`` are the cgroup controllers that must hold it at ``path``; "" is version 2.
+    """
+    status = _status(pid)
+    wanted = {
+        "Uid": [str(spec.uid)] * 4,
+        "Gid": [str(spec.gid)] * 4,
+        "Groups": [],
+        "NoNewPrivs": ["1"],
+        "Seccomp": ["2"],
+    }
+    wrong = [name for name, words in wanted.items() if status.get(name) != words]
+    wrong += [name for name in _CAPABILITIES if int(status.get(name, ["1"])[0], 16) != 0]
+    held = _cgroups(pid)
+    wrong += [f"cgroup {name}".strip() for name in limited if held.get(name) != f"/{path}"]
+    wrong += _shared_namespaces(pid)
+    if wrong:
+        raise ControlNotEnforced(
+            f"The runtime did not apply {', '.join(wrong)}, so nothing was run; use another oci_runtime."
+        )
+
+
+def _status(pid: int) -> dict[str, list[str]]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: words.split() for name, _, words in (line.partition(":") for line in lines)}
+
+
+def _cgroups(pid: int) -> dict[str, str]:
+    held = {}
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        held.update(dict.fromkeys(controllers.split(","), path))
+    return held
+
+
+def _shared_namespaces(pid: int) -> list[str]:
+    names = ("pid", "net", "ipc", "uts", "mnt", "cgroup")
+    ours, theirs = (Path(f"/proc/{each}/ns") for each in ("self", pid))
+    return [f"namespace {name}" for name in names if (ours / name).readlink() == (theirs / name).readlink()]

@@ -1,0 +1,139 @@
+"""A ContainerSpec as a bundle's config.json: every field explicit, nothing inherited.
+
+https://github.com/opencontainers/runtime-spec/blob/main/config.md. The cgroups are those that
+`cgroups` made: they are written here, too, for a runtime that applies them itself.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sandbox_runner.engines.oci.filter import seccomp_section
+from sandbox_runner.spec import ContainerSpec, Rlimit, Tmpfs
+
+Json = dict[str, Any]
+
+CPU_PERIOD = 100_000  # microseconds, the kernel's default
+_NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup")
+_CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
+_DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2))  # null zero full random urandom tty ptmx
+
+
+def bundle_config(
+    spec: ContainerSpec,
+    *,
+    rootfs: Path,
+    cgroup: str,
+    counters: Mapping[str, Path],
+    annotations: Mapping[str, str],
+) -> Json:
+    """The content of config.json.
+
+    ``cgroup`` is the container's path below each hierarchy; ``counters`` are the folders of its
+    own counters, by name below /sys/fs/cgroup: empty where the runtime is to mount its view.
+    Raises NotPermitted or ControlNotEnforced where the seccomp profile cannot be had.
+    """
+    return {
+        "ociVersion": "1.0.0",
+        "process": _process(spec),
+        "root": {"path": str(rootfs), "readonly": spec.read_only_root},
+        "hostname": spec.hostname,
+        "mounts": [*_MOUNTS, _shm(spec.shm_size), *_counters(counters), *map(_tmpfs, spec.tmpfs)],
+        "hooks": {},
+        "annotations": {**spec.labels, **annotations},
+        "linux": {
+            "namespaces": [{"type": name} for name in _NAMESPACES],
+            "devices": [],
+            "cgroupsPath": f"/{cgroup}",
+            "resources": resources(spec),
+            "seccomp": seccomp_section(spec.seccomp),
+            "rootfsPropagation": "private",
+            # Those that this kernel has: a runtime tries each of the others, too, and passes over it.
+            "maskedPaths": [path for path in spec.masked_paths if os.path.lexists(path)],
+            "readonlyPaths": list(spec.readonly_paths),
+            "sysctl": {},
+        },
+    }
+
+
+def _process(spec: ContainerSpec) -> Json:
+    return {
+        "terminal": False,
+        "user": {"uid": spec.uid, "gid": spec.gid, "umask": 0o022, "additionalGids": []},
+        "args": list(spec.argv),
+        "env": [f"{name}={value}" for name, value in spec.env.items()],
+        "cwd": spec.cwd,
+        "capabilities": {name: list(spec.capabilities) for name in _CAPABILITY_SETS},
+        "rlimits": [_rlimit(rlimit) for rlimit in spec.rlimits],
+        "noNewPrivileges": spec.no_new_privileges,
+        "oomScoreAdj": spec.oom_score_adj,
+    }
+
+
+def resources(spec: ContainerSpec) -> Json:
+    """The cgroup limits, in the runtime specification's words."""
+    limits = spec.limits
+    return {
+        "devices": [
+            {"allow": False, "access": "rwm"},
+            # "m" is for the runtime, which makes them from inside; the program has no capability to.
+            *({"allow": True, "type": "c", "major": n, "minor": m, "access": "rwm"} for n, m in _DEVICES),
+            {"allow": True, "type": "c", "major": 136, "access": "rw"},  # the terminals of its own devpts
+        ],
+        "memory": {"limit": limits.memory, "swap": limits.memory, "disableOOMKiller": False},
+        "cpu": {"quota": round(limits.cpus * CPU_PERIOD), "period": CPU_PERIOD},
+        "pids": {"limit": limits.pids},
+    }
+
+
+def _mount(destination: str, kind: str, *options: str) -> Json:
+    return {"destination": destination, "type": kind, "source": kind, "options": list(options)}
+
+
+_SEALED = ("nosuid", "noexec", "nodev")
+_MOUNTS = (
+    _mount("/proc", "proc", *_SEALED),
+    _mount("/dev", "tmpfs", "nosuid", "noexec", "strictatime", "mode=755", "size=64k", "nr_inodes=1024"),
+    _mount("/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+    _mount("/dev/mqueue", "mqueue", *_SEALED),
+    _mount("/sys", "sysfs", *_SEALED, "ro"),
+)
+
+
+def _shm(size: int) -> Json:
+    return _mount("/dev/shm", "tmpfs", *_SEALED, "mode=1777", f"size={size}")  # noqa: S108 - the container's
+
+
+def _counters(counters: Mapping[str, Path]) -> list[Json]:
+    if not counters:
+        return [_mount("/sys/fs/cgroup", "cgroup", *_SEALED, "relatime", "ro")]
+    root = _mount("/sys/fs/cgroup", "tmpfs", *_SEALED, "mode=755", "size=64k", "nr_inodes=64", "ro")
+    binds = (
+        {
+            "destination": f"/sys/fs/cgroup/{name}",
+            "type": "bind",
+            "source": str(folder),
+            "options": ["bind", *_SEALED, "ro"],
+        }
+        for name, folder in counters.items()
+    )
+    return [root, *binds]
+
+
+def _tmpfs(mount: Tmpfs) -> Json:
+    options = [
+        "nosuid",
+        "nodev",
+        "exec" if mount.exec else "noexec",
+        f"size={mount.size}",
+        f"nr_inodes={mount.inodes}",
+        f"mode={mount.mode:04o}",
+    ]
+    if mount.uid is not None:
+        options += [f"uid={mount.uid}", f"gid={mount.uid}"]
+    return _mount(mount.path, "tmpfs", *options)
+
+
+def _rlimit(rlimit: Rlimit) -> Json:
+    return {"type": f"RLIMIT_{rlimit.name.upper()}", "soft": rlimit.soft, "hard": rlimit.hard}

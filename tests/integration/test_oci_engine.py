@@ -1,0 +1,390 @@
+"""The embedded engine with each runtime that it drives: how runs end, what confines them, what they leave.
+
+The programs of test_outcomes must end as they do on Docker, and the doctor's probes must find every
+control. The images are those that `sandbox-runner setup --engine oci` unpacked.
+"""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from glob import glob
+from pathlib import Path
+
+import anyio
+import pytest
+from test_outcomes import CASES
+
+from sandbox_runner import Config, Limits, Runner, RunRequest, RunResult
+from sandbox_runner.doctor import examine
+from sandbox_runner.engines.docker import connection
+from sandbox_runner.engines.oci import cgroups, container
+from sandbox_runner.engines.oci.bundles import RUN_FOLDER
+from sandbox_runner.engines.oci.engine import open_oci_engine
+from sandbox_runner.engines.oci.inventory import list_runs, reap
+from sandbox_runner.engines.oci.runtime import Runtime
+from sandbox_runner.errors import ControlNotEnforced, EngineUnavailable, StartFailed
+from sandbox_runner.events import Output
+
+RUNTIMES = ("crun", "runc")
+SYSCALLS = Path(__file__).parent / "payloads" / "syscalls.py"
+OWNER = Path(__file__).parents[1] / "adversarial" / "owner_that_runs.py"
+KILLS = 24  # for each runtime
+BATCH = 4
+LONGEST_RUN = 0.4  # seconds; the moment of the kill is drawn from it
+ALLOWED = 5.0  # seconds
+
+each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
+anyio_test = pytest.mark.anyio
+
+
+def config(runtime: str, **settings) -> Config:
+    return Config(engine="oci", oci_runtime=runtime, queue_size=1000, **settings)
+
+
+def _glob(pattern: str, folder: Path) -> list[str]:
+    # Path.glob of Python 3.11 raises where a folder goes away meanwhile.
+    return [f"{folder}/{name}" for name in glob(pattern, root_dir=folder)]  # noqa: PTH207
+
+
+def traces(instance: str | None = None) -> list[str]:
+    """Everything on this machine that a container of ``instance``, or any, consists of."""
+    names = {run.container_id for run in list_runs(instance=instance)}
+    found = [path for path in _glob("*/*", RUN_FOLDER) if instance is None or path.endswith(instance)]
+    for folder in cgroups.find_hierarchies().folders:
+        for path in _glob("*/", folder / cgroups.SLICE):
+            if instance is None or Path(path).name in names:
+                found.append(path)
+    mounts = Path("/proc/self/mountinfo").read_text()
+    return [*found, *(line for line in mounts.splitlines() if str(RUN_FOLDER) in line)]
+
+
+@pytest.fixture(params=RUNTIMES)
+async def runner(request, anyio_backend) -> AsyncIterator[Runner]:
+    async with Runner.open(config(request.param)) as runner:
+        yield runner
+        assert list_runs(instance=runner.instance) == []
+    assert traces(runner.instance) == []
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def outcomes(request) -> dict[str, RunResult]:
+    """How all programs of test_outcomes end, run side by side."""
+    results: dict[str, RunResult] = {}
+
+    async def run_one(runner: Runner, name: str) -> None:
+        asked = RunRequest(command=CASES[name].command, limits=CASES[name].limits)
+        results[name] = await runner.run(asked)
+
+    async def run_all() -> None:
+        async with Runner.open(config(request.param)) as runner, anyio.create_task_group() as tasks:
+            for name in CASES:
+                tasks.start_soon(run_one, runner, name)
+
+    anyio.run(run_all)
+    return results
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_program_ends_as_it_does_on_docker(outcomes, name):
+    case, result = CASES[name], outcomes[name]
+    assert (result.status, result.exit_code, result.signal) == (case.status, case.exit_code, case.signal)
+    assert set(result.limits_hit) == set(case.hits)
+    assert all(count in (None, result.limits_hit[hit]) for hit, count in case.hits.items())
+    assert case.check(result), result
+    assert result.reason == ""
+    assert result.usage.cpu_time >= 0
+    assert result.usage.peak_memory > 0
+
+
+@anyio_test
+@each_runtime
+async def test_the_doctor_finds_every_control(runtime):
+    settings = config(runtime)
+    async with Runner.open(replace(settings, max_memory="1g")) as runner:
+        findings = [finding async for finding in examine(runner)]
+    assert [finding for finding in findings if finding.status != "ok"] == []
+    assert len(findings) > 30
+
+
+@anyio_test
+async def test_only_what_a_container_owns_is_shown_to_it(runner):
+    code = "import os, json\n"
+    code += "os.chdir('/sys/fs/cgroup')\nprint(json.dumps({n: os.listdir(n) for n in os.listdir()}))"
+    seen = json.loads((await runner.run(RunRequest(language="python", code=code))).stdout)
+    assert set(seen) == set(cgroups.COUNTERS)
+    assert not [name for names in seen.values() for name in names if "sandbox" in name]
+
+
+@anyio_test
+async def test_live_containers_have_different_users_and_cgroups(runner):
+    seen = []
+
+    async def look() -> None:
+        async with runner.stream(RunRequest(command=["sh", "-c", "id -u; sleep 1000"])) as events:
+            async for event in events:
+                if isinstance(event, Output):
+                    seen.append(event.data)
+                    break
+            while len(seen) < 4:
+                await anyio.sleep(0.01)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(look)
+    assert len(set(seen)) == 4
+
+
+@anyio_test
+async def test_a_cancelled_run_says_so_and_is_gone(runner):
+    asked = RunRequest(command=["sh", "-c", "trap '' TERM INT; echo ready; sleep 1000; sleep 1000"])
+    async with runner.stream(asked) as events:
+        async for event in events:
+            if isinstance(event, Output):
+                break
+        assert [run.run_id for run in list_runs(instance=runner.instance)] == [events.run_id]
+        events.cancel()
+        result = await events.result()
+    assert (result.status, result.stdout) == ("cancelled", "ready\n")
+    assert list_runs(instance=runner.instance) == []
+
+
+@anyio_test
+async def test_a_run_that_is_cancelled_at_any_moment_of_its_start_leaves_nothing(runner):
+    for moment in range(12):
+        with anyio.move_on_after(moment * 0.01):
+            await runner.run(RunRequest(command=["sleep", "1000"]))
+        assert list_runs(instance=runner.instance) == []
+
+
+@anyio_test
+async def test_a_container_that_is_killed_from_outside_is_a_result(runner):
+    async with runner.stream(RunRequest(command=["sh", "-c", "echo ready; sleep 1000"])) as events:
+        async for event in events:
+            if isinstance(event, Output):
+                break
+        (run,) = list_runs(instance=runner.instance)
+        for pid in cgroups.processes(cgroups.find_hierarchies(), f"{cgroups.SLICE}/{run.container_id}"):
+            os.kill(pid, signal.SIGKILL)
+        result = await events.result()
+    assert (result.status, result.reason) == ("signaled", "sandbox_broken")
+
+
+@anyio_test
+@pytest.mark.parametrize("profile", ["default", "strict"])
+@pytest.mark.parametrize("probe", ["calls", "scan"])
+async def test_every_system_call_gets_the_same_answer_from_crun_and_runc(profile, probe):
+    asked = RunRequest(language="python", code=SYSCALLS.read_text(), args=[probe], profile=profile)
+    answers = {}
+    for runtime in RUNTIMES:
+        async with Runner.open(config(runtime)) as runner:
+            result = await runner.run(asked)
+        assert result.exit_code == 0, result.stderr
+        answers[runtime] = json.loads(result.stdout)["answers"]
+    assert len(answers["runc"]) > 20
+    assert answers["crun"] == answers["runc"]
+
+
+def changed(part: str, **changes):
+    """A way to leave a control out of a bundle behind the engine's back."""
+
+    def change(config):
+        config[part].update(changes)
+        return config
+
+    return change
+
+
+WEAKENED = {
+    "Seccomp": changed("linux", seccomp=None),
+    "NoNewPrivs": changed("process", noNewPrivileges=False),
+    "CapBnd": changed(
+        "process",
+        capabilities={name: ["CAP_NET_RAW"] for name in ("bounding", "effective", "permitted")},
+    ),
+    "Groups": changed("process", user={"uid": 20000, "gid": 20000, "additionalGids": [5]}),
+    "namespace ipc": changed(
+        "linux", namespaces=[{"type": name} for name in ("pid", "network", "uts", "mount", "cgroup")]
+    ),
+    "namespace net": changed(
+        "linux", namespaces=[{"type": name} for name in ("pid", "ipc", "uts", "mount", "cgroup")]
+    ),
+}
+
+
+@anyio_test
+@each_runtime
+@pytest.mark.parametrize("control", WEAKENED)
+async def test_a_runtime_that_leaves_a_control_out_is_refused(monkeypatch, runtime, control):
+    whole = container.bundle_config
+    # Else crun applies the filter that it is given beside the profile.
+    monkeypatch.setattr(container, "filter_annotation", lambda profile: {})
+
+    def weakened(*arguments, **named):
+        config = WEAKENED[control](whole(*arguments, **named))
+        config["linux"] = {name: part for name, part in config["linux"].items() if part is not None}
+        return config
+
+    monkeypatch.setattr(container, "bundle_config", weakened)
+    async with Runner.open(config(runtime)) as runner:
+        with pytest.raises((ControlNotEnforced, StartFailed)) as refused:
+            await runner.run(RunRequest(command=["true"]))
+        assert list_runs(instance=runner.instance) == []
+    assert control in str(refused.value) or isinstance(refused.value, StartFailed)
+
+
+@anyio_test
+async def test_a_runtime_that_ignores_cgroups_is_refused(monkeypatch):
+    whole = Runtime.run
+
+    def ignoring(self, *arguments, **named):
+        command = whole(replace(self, joins=False), *arguments, **named)
+        return [command[0], "--cgroup-manager=disabled", *command[1:]]
+
+    monkeypatch.setattr(Runtime, "run", ignoring)
+    monkeypatch.setattr(container.cgroups, "enter", lambda hierarchies, path: None)
+    async with Runner.open(config("crun")) as runner:
+        with pytest.raises((ControlNotEnforced, StartFailed)):
+            await runner.run(RunRequest(command=["true"]))
+
+
+@anyio_test
+async def test_auto_takes_it_where_no_docker_engine_answers_and_none_was_named(monkeypatch):
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(connection, "_sockets", list)
+    async with Runner.open(Config(engine="auto")) as runner:
+        assert runner.engine_name == "oci"
+        assert (await runner.run(RunRequest(language="python", code="print(1)"))).stdout == "1\n"
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    with pytest.raises(EngineUnavailable, match="nowhere"):
+        async with Runner.open(Config(engine="auto")):
+            pass
+
+
+@anyio_test
+async def test_another_user_than_root_is_told_what_is_missing(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(EngineUnavailable, match="memory, swap, cpus, pids and devices"):
+        async with open_oci_engine(None):
+            pass
+
+
+@anyio_test
+async def test_an_unknown_runtime_is_refused():
+    with pytest.raises(ControlNotEnforced, match="oci_runtime"):
+        async with open_oci_engine("kata"):
+            pass
+
+
+@anyio_test
+async def test_a_limit_that_cannot_be_set_is_named(monkeypatch):
+    whole = cgroups._limits
+
+    def with_another(spec):
+        yield from whole(spec)
+        yield "moods", "memory", "memory.moods", 1
+
+    monkeypatch.setattr(cgroups, "_limits", with_another)
+    async with Runner.open(config("crun")) as runner:
+        with pytest.raises(ControlNotEnforced, match="moods"):
+            await runner.run(RunRequest(command=["true"]))
+        assert list_runs(instance=runner.instance) == []
+
+
+@anyio_test
+@each_runtime
+@pytest.mark.parametrize("control", ["memory", "pids", "cpus"])
+async def test_a_limit_that_was_not_set_is_named(monkeypatch, runtime, control):
+    """The container is made with a limit above the one that is asked for."""
+    weaker = {"memory": 8, "pids": 2, "cpus": 2}
+    whole, bundle = cgroups.make_cgroups, container.bundle_config
+
+    def raised(spec):
+        value = getattr(spec.limits, control) * weaker[control]
+        return replace(spec, limits=replace(spec.limits, **{control: value}))
+
+    monkeypatch.setattr(cgroups, "make_cgroups", lambda h, path, spec: whole(h, path, raised(spec)))
+    monkeypatch.setattr(container, "bundle_config", lambda spec, **rest: bundle(raised(spec), **rest))
+    async with Runner.open(config(runtime)) as runner:
+        with pytest.raises(ControlNotEnforced, match=control):
+            await runner.run(RunRequest(command=["true"], limits=Limits(memory=(64 << 20) + 1, cpus=0.5)))
+        assert list_runs(instance=runner.instance) == []
+
+
+def start_owner(runtime: str) -> subprocess.Popen[str]:
+    owner = subprocess.Popen(
+        [sys.executable, str(OWNER)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "SANDBOX_RUNNER_ENGINE": "oci", "SANDBOX_RUNNER_OCI_RUNTIME": runtime},
+    )
+    assert int(owner.stdout.readline()) == owner.pid
+    return owner
+
+
+def left_by(pids: set[int]) -> list[str]:
+    return [run.container_id for run in list_runs() if int(run.owner.split(":")[1]) in pids]
+
+
+@pytest.mark.timeout(300)
+@each_runtime
+def test_kills_of_the_owner_at_random_moments_leave_nothing(runtime):
+    before = set(traces())
+    seen: set[int] = set()
+    for _ in range(KILLS // BATCH):
+        owners = [start_owner(runtime) for _ in range(BATCH)]
+        for owner in owners:
+            # The moment is the attack: drawn anew for each, not waited for.
+            time.sleep(random.uniform(0, LONGEST_RUN / BATCH))
+            seen.add(len(left_by({owner.pid})))
+            os.killpg(owner.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        for owner in owners:
+            assert owner.wait() == -signal.SIGKILL
+            owner.stdout.close()
+        while (left := set(traces()) - before) and time.monotonic() - killed < ALLOWED:
+            pass
+        assert left == set()
+    assert 1 in seen, "no owner had a container when it was killed"
+
+
+@each_runtime
+def test_reap_removes_what_an_owner_without_a_watchdog_left(runtime):
+    script = "import os, anyio, sys; sys.argv = sys.argv[1:]\n" + OWNER.read_text().replace(
+        "await runner.run(request)",
+        "os.kill(next(c.pid for c in __import__('psutil').Process().children()), 9)\n"
+        "            async with runner.stream(request) as s:\n"
+        "                os.kill(os.getpid(), 19)\n",
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", script, "owner"],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "SANDBOX_RUNNER_ENGINE": "oci", "SANDBOX_RUNNER_OCI_RUNTIME": runtime},
+    )
+    assert int(owner.stdout.readline()) == owner.pid
+    os.waitpid(owner.pid, os.WUNTRACED)
+    (name,) = left_by({owner.pid})
+    assert name not in [run.container_id for run in reap()]
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    assert name in [run.container_id for run in reap()]
+    assert left_by({owner.pid}) == []
+    assert not [trace for trace in traces() if name in trace]
+
+
+@anyio_test
+async def test_many_at_once_all_end(runner):
+    asked = RunRequest(command=["true"], limits=Limits(memory="32m"))
+    results = await asyncio.gather(*(runner.run(asked) for _ in range(40)))
+    assert [result.status for result in results] == ["exited"] * 40
