@@ -1,0 +1,20 @@
+"""Each test of the contract runs on every engine."""
+
+import pytest
+from engines import ENGINES
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "promise(name): the part of the Engine contract that a test proves")
+
+
+@pytest.fixture(params=ENGINES)
+def engine_name(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+async def bench(anyio_backend, engine_name):
+    async with ENGINES[engine_name]() as bench:
+        yield bench
+        assert bench.everything() == []
