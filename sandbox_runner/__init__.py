@@ -15,12 +15,13 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from sandbox_runner.config import Config
-    from sandbox_runner.events import Event, Exited, Output, Started, Truncated, Usage
+    from sandbox_runner.events import Artifact, Event, Exited, Output, Started, Truncated, Usage
     from sandbox_runner.request import InputFile, Limits, Principal, RunRequest
     from sandbox_runner.result import RunResult
     from sandbox_runner.runner import Runner, RunStream, run
 
 _HOMES = {
+    "Artifact": "events",
     "Config": "config",
     "Event": "events",
     "Exited": "events",
@@ -39,6 +40,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Artifact",
     "Config",
     "Event",
     "Exited",

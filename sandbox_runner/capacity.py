@@ -48,6 +48,8 @@ class Capacity:
         self._running = 0
         self._memory = 0
         self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
+        self.when_freed: Callable[[], None] = lambda: None
+        """Called when there is more to spare."""
 
     @asynccontextmanager
     async def place(self, principal: str, *, memory: int) -> AsyncIterator[None]:
@@ -59,9 +61,15 @@ class Capacity:
         try:
             yield
         finally:
-            self._running -= 1
-            self._memory -= memory
-            self._admit_waiting()
+            self._free(memory)
+
+    async def spare(self) -> Room:
+        """What is left beside the sandboxes that run; nothing where others wait for it."""
+        await self._know_room()
+        assert self._room is not None
+        if self._queues:
+            return Room(0, 0)
+        return Room(max(0, self._room.sandboxes - self._running), max(0, self._room.memory - self._memory))
 
     async def _enter(self, principal: str, memory: int) -> None:
         if self._running == 0 and not self._queues:
@@ -89,12 +97,11 @@ class Capacity:
 
     def _leave(self, principal: str, waiter: _Waiter) -> None:
         if waiter.admitted.is_set():  # it got its place and was cancelled before it knew
-            self._running -= 1
-            self._memory -= waiter.memory
-        else:
-            self._queues[principal].remove(waiter)
-            if not self._queues[principal]:
-                del self._queues[principal]
+            self._free(waiter.memory)
+            return
+        self._queues[principal].remove(waiter)
+        if not self._queues[principal]:
+            del self._queues[principal]
         self._admit_waiting()
 
     async def _know_room(self) -> None:
@@ -111,6 +118,12 @@ class Capacity:
     def _take(self, memory: int) -> None:
         self._running += 1
         self._memory += memory
+
+    def _free(self, memory: int) -> None:
+        self._running -= 1
+        self._memory -= memory
+        self._admit_waiting()
+        self.when_freed()
 
     def _admit_waiting(self) -> None:
         while self._queues:

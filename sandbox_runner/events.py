@@ -1,4 +1,4 @@
-"""What happens during a run, in order: Started, then Output and Truncated, then Exited."""
+"""What happens during a run, in order: Started, then Output and Truncated, then Artifact, then Exited."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,12 +49,22 @@ class Truncated:
     dropped: int
 
 
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file that the program left at the top of the workspace; ``path`` is a plain name."""
+
+    path: str
+    data: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exited:
     """The program is over: ``exit_code`` or ``signal`` is set, or neither where a limit ended it.
 
     ``reason`` adds a word where the status alone does not tell, such as ``sandbox_broken``.
-    ``limits_hit`` names each limit that was met, with its count.
+    ``limits_hit`` names each limit that was met, with its count. ``value`` is what the program
+    gave back on its value channel, unchecked; None where it gave nothing. ``artifacts_omitted``
+    counts the files that were asked for, and there, but could not be given back.
     """
 
     status: Status
@@ -63,6 +73,8 @@ class Exited:
     reason: str = ""
     usage: Usage
     limits_hit: Mapping[str, int] = field(default_factory=dict)
+    value: bytes | None = None
+    artifacts_omitted: int = 0
 
 
-Event = Started | Output | Truncated | Exited
+Event = Started | Output | Truncated | Artifact | Exited

@@ -32,6 +32,7 @@ MIN_PIDS = 4  # the agent and a program that forks once
 SHM_SIZE = 16 * _MIB  # multiprocessing needs semaphores there
 OOM_SCORE_ADJ = 500  # the agent; it puts the program at 1000: the host and PID 1 outlive it
 RLIMIT_CPU_GRACE = 2  # seconds: a backstop per process behind the cgroup's count
+RLIMIT_CPU_STEP = 60  # seconds it is rounded up to with our agent, which holds the run's own limit exactly
 RLIMIT_FSIZE_GRACE = 1 << 20  # bytes: a full disk says so before SIGXFSZ kills; a sparse giant gets EFBIG
 LEASE_GRACE = 60  # seconds after its deadline at which anyone may reap a container
 
@@ -65,3 +66,4 @@ LABEL_PRINCIPAL = _LABEL + "principal"
 LABEL_LANGUAGE = _LABEL + "language"
 LABEL_CREATED = _LABEL + "created"
 LABEL_DEADLINE = _LABEL + "deadline"
+LABEL_AHEAD = _LABEL + "ahead"  # it was started before there was a run for it

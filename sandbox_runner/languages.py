@@ -8,12 +8,25 @@
     file = "main.py"                             the code's name in the workspace
     run = ["python3", "main.py"]                 the command that runs it there
     inline = ["python3", "-c", "{code}"]         the same in an image without our agent
+    function = ["python3", "call.py", "main.py"] the command that calls its function `execute`
     packages = ["numpy"]                         what is installed, for people to read
     env = { PYTHONUNBUFFERED = "1" }             environment of each run
+    agent_env = { MPLBACKEND = "module://ours" } and what is added in images with our agent
+    warm = "fork"                                how its interpreter can be up before there is a job
+    preload = ["numpy"]                          modules that it then has imported already
     selftest = { code = "…", stdout = "…" }      a program and what it must print
 
-`aliases`, `extensions`, `inline`, `packages` and `env` may be left out. The image is the
-folder's own. A folder may define several languages.
+`aliases`, `extensions`, `inline`, `function`, `packages`, `env`, `agent_env`, `warm` and `preload` may
+be left out. The image is the folder's own. A folder may define several languages.
+
+With `warm` an interpreter waits for a program that takes no arguments: "fork" makes it a fork of PID 1,
+which is Python and divides itself (see `agent.usercustomize`); "start" has the agent start the command
+`run`, which must read a byte from descriptor 1000 before it looks at the program. `preload` goes with
+"fork"; each module costs every waiting container its memory, and must neither print nor look at the
+workspace as it is imported.
+
+What `function` runs finds a JSON text on descriptor 3, calls the code's function `execute`
+with its value, and writes what that returned to descriptor 4, as JSON.
 """
 
 import re
@@ -28,9 +41,11 @@ from sandbox_runner.assets import asset_folder
 from sandbox_runner.errors import SandboxError, UnknownLanguage
 
 CODE = "{code}"
+FORK, START = WARM = "fork", "start"
 
 _NAME = re.compile(r"[a-z][a-z0-9+#_-]*")
 _EXTENSION = re.compile(r"[a-z0-9]+")
+_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -47,7 +62,8 @@ class Language:
     """One language, as its `language.toml` defines it; see this module's docstring.
 
     ``image`` is the name of the image's folder. ``inline`` is None where a program in this
-    language can only be run from a file.
+    language can only be run from a file; ``function`` where nothing calls a function in it;
+    ``warm`` where no interpreter can wait.
     """
 
     name: str
@@ -59,8 +75,12 @@ class Language:
     aliases: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
     inline: tuple[str, ...] | None = None
+    function: tuple[str, ...] | None = None
     packages: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    agent_env: Mapping[str, str] = field(default_factory=dict)
+    warm: str | None = None
+    preload: tuple[str, ...] = ()
 
 
 @cache
@@ -140,7 +160,7 @@ def _checked(where: str, table: object, wanted: type, *, given: tuple[str, ...] 
 
 
 def _value(where: str, value: object, kind: object) -> object:
-    if kind is str:
+    if kind in (str, str | None):
         if isinstance(value, str) and value:
             return value
         raise SandboxError(f"{where} must be text.")
@@ -166,8 +186,20 @@ def _check_meaning(where: str, language: Language) -> None:
         raise SandboxError(f"{where}: file {language.file!r} must be a plain file name.")
     if language.file not in language.run:
         raise SandboxError(f"{where}: run must hold {language.file!r}, the file that it runs.")
+    if language.function is not None and language.file not in language.function:
+        raise SandboxError(f"{where}: function must hold {language.file!r}, the file that it calls into.")
+    _check_warm(where, language)
     if language.inline is not None and language.inline.count(CODE) != 1:
         raise SandboxError(f"{where}: inline must hold {CODE!r} once, where the code goes.")
+
+
+def _check_warm(where: str, language: Language) -> None:
+    if language.warm not in (None, *WARM):
+        raise SandboxError(f"{where}: warm must be one of: {', '.join(WARM)}.")
+    if language.preload and language.warm != FORK:
+        raise SandboxError(f"{where}: preload needs warm = {FORK!r}.")
+    if not all(_MODULE.fullmatch(name) for name in language.preload):
+        raise SandboxError(f"{where}: preload must hold names of modules.")
 
 
 def _refuse_doubles(languages: list[Language]) -> None:

@@ -12,9 +12,11 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from sandbox_runner import hardening
+from sandbox_runner.agent.patterns import MAX_NAME
+from sandbox_runner.agent.protocol import MAX_PATTERNS, MAX_VALUE
 from sandbox_runner.errors import InvalidRequest, LimitExceeded, NotPermitted
 from sandbox_runner.files import check_files
-from sandbox_runner.languages import Language
+from sandbox_runner.languages import FORK, Language, load_languages
 from sandbox_runner.request import InputFile, Principal, RunRequest, format_size, parse_size
 from sandbox_runner.spec import (
     WORKSPACE,
@@ -92,6 +94,8 @@ def check(policy: Policy, request: RunRequest, *, language: Language | None) -> 
     _check_words(request)
     check_files(request.files, count=policy.ceilings.files, size=policy.ceilings.file_bytes)
     _check_program_file(request, language)
+    _check_artifacts(request)
+    _check_value(request, language)
     if request.image is not None and not _IMAGE.fullmatch(request.image):
         raise InvalidRequest(
             f"{request.image[:100]!r} is not an image's name; give one such as debian:stable."
@@ -120,7 +124,12 @@ def admit(
     """
     limits = check(policy, request, language=language)
     job = _job(request, language, image, limits)
-    return Admission(_spec(policy, request, principal, image, placement, job), job)
+    argv, env = _pid_1(request, language, image, job)
+    preload = language.preload if language and argv == language.run else ()
+    spec = _spec(
+        policy, request, principal, image, placement, job.limits, argv=argv, env=env, preload=preload
+    )
+    return Admission(spec, job)
 
 
 def _check_program(policy: Policy, request: RunRequest) -> None:
@@ -152,6 +161,36 @@ def _check_program_file(request: RunRequest, language: Language | None) -> None:
             )
 
 
+def _check_artifacts(request: RunRequest) -> None:
+    if isinstance(request.artifacts, str):
+        raise InvalidRequest("artifacts must be a list of patterns, such as ['*.png'].")
+    if len(request.artifacts) > MAX_PATTERNS:
+        raise InvalidRequest(f"At most {MAX_PATTERNS} patterns of artifacts can be given.")
+    for pattern in request.artifacts:
+        _encodable("patterns of artifacts", pattern)
+        if not pattern or any(sign in pattern for sign in "/[\0") or len(pattern.encode()) > MAX_NAME:
+            raise InvalidRequest(
+                f"{pattern[:100]!r} is not a pattern of file names at the top of the workspace; "
+                "use * and ?, as in *.png."
+            )
+
+
+def _check_value(request: RunRequest, language: Language | None) -> None:
+    if request.value is None:
+        return
+    if not isinstance(request.value, bytes):
+        raise InvalidRequest("value must be bytes that hold JSON, as json.dumps(…).encode() makes them.")
+    if request.code is None:
+        raise InvalidRequest("A command cannot be called with a value; give code with a function instead.")
+    if language is not None and language.function is None:
+        able = ", ".join(each.name for each in load_languages() if each.function is not None)
+        raise InvalidRequest(f"{language.name} has no functions that can be called here; use one of: {able}.")
+    if len(request.value) > MAX_VALUE:
+        raise InvalidRequest(
+            f"The value has {len(request.value)} bytes, more than {MAX_VALUE}; send it as a file."
+        )
+
+
 def _check_words(request: RunRequest) -> None:
     words = [*(request.command or ()), *request.args]
     if any("\0" in word for word in (request.code or "", *words)):
@@ -181,8 +220,7 @@ def _check_env(env: Mapping[str, str]) -> None:
 
 def _encodable(what: str, *texts: str) -> None:
     try:
-        for text in texts:
-            text.encode()
+        "".join(texts).encode()
     except UnicodeEncodeError:
         raise InvalidRequest(f"The {what} must be text that UTF-8 can encode.") from None
 
@@ -215,9 +253,39 @@ def _check_ceiling(name: str, value: float, ceiling: float) -> None:
 
 def _job(request: RunRequest, language: Language | None, image: Image, limits: ResolvedLimits) -> Job:
     argv, files = _program(request, language, image)
-    env = {**hardening.BASE_ENV, **(language.env if language else {}), **request.env}
+    env = {**hardening.BASE_ENV, **_language_env(language, image), **request.env}
     stdin = request.stdin.encode() if isinstance(request.stdin, str) else request.stdin
-    return Job(argv=argv, env=env, cwd=WORKSPACE, files=files, stdin=stdin, limits=limits)
+    return Job(
+        argv=argv,
+        env=env,
+        cwd=WORKSPACE,
+        files=files,
+        stdin=stdin,
+        limits=limits,
+        artifacts=tuple(request.artifacts),
+        value=request.value,
+    )
+
+
+def _language_env(language: Language | None, image: Image) -> dict[str, str]:
+    if language is None:
+        return {}
+    return {**language.env, **(language.agent_env if image.agent else {})}
+
+
+def _pid_1(
+    request: RunRequest, language: Language | None, image: Image, job: Job
+) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """The container's own command and environment."""
+    if not image.agent:
+        return job.argv, job.env
+    plain = hardening.AGENT_ARGV, hardening.BASE_ENV
+    if language is None or language.warm is None or request.image is not None:
+        return plain
+    env = {**hardening.BASE_ENV, **_language_env(language, image)}
+    if (job.argv, job.env) != (language.run, env) or job.value is not None:
+        return plain  # the interpreter that waits could not take it
+    return (language.run if language.warm == FORK else (*hardening.AGENT_ARGV, *language.run)), env
 
 
 def _program(
@@ -228,6 +296,11 @@ def _program(
             f"Image {image.name!r} has no sandbox_runner agent, so it cannot take files; "
             "use one of our images, or send the data on stdin."
         )
+    if not image.agent and request.value is not None:
+        raise InvalidRequest(
+            f"Image {image.name!r} has no sandbox_runner agent, so no function can be called in it; "
+            "leave the image out."
+        )
     if request.command is not None:
         return (*request.command, *request.args), tuple(request.files)
     assert language is not None
@@ -235,7 +308,9 @@ def _program(
     if not image.agent:
         return (*_inline(language, request.code), *request.args), ()
     code = InputFile(language.file, request.code.encode())
-    return (*language.run, *request.args), (*request.files, code)
+    argv = language.run if request.value is None else language.function
+    assert argv is not None
+    return (*argv, *request.args), (*request.files, code)
 
 
 def _inline(language: Language, code: str) -> tuple[str, ...]:
@@ -256,14 +331,17 @@ def _spec(
     principal: Principal,
     image: Image,
     placement: Placement,
-    job: Job,
+    limits: ResolvedLimits,
+    *,
+    argv: tuple[str, ...],
+    env: Mapping[str, str],
+    preload: tuple[str, ...],
 ) -> ContainerSpec:
-    limits = job.limits
     return ContainerSpec(
         name=f"sandbox-runner-{placement.run_id}",
         image=image,
-        argv=hardening.AGENT_ARGV if image.agent else job.argv,
-        env=hardening.BASE_ENV if image.agent else job.env,
+        argv=argv,
+        env=env,
         uid=placement.uid,
         gid=placement.uid,
         cwd=WORKSPACE,
@@ -271,7 +349,7 @@ def _spec(
         limits=limits,
         tmpfs=_tmpfs(limits, placement.uid),
         shm_size=hardening.SHM_SIZE,
-        rlimits=_rlimits(limits),
+        rlimits=_rlimits(limits, image),
         seccomp=request.profile or policy.profile,
         capabilities=(),
         no_new_privileges=True,
@@ -283,6 +361,7 @@ def _spec(
         labels=_labels(request, principal, placement, limits),
         oci_runtime=policy.oci_runtime,
         cgroup_parent=policy.cgroup_parent,
+        preload=preload,
     )
 
 
@@ -293,8 +372,10 @@ def _tmpfs(limits: ResolvedLimits, uid: int) -> tuple[Tmpfs, ...]:
     )
 
 
-def _rlimits(limits: ResolvedLimits) -> tuple[Rlimit, ...]:
-    cpu = math.ceil(limits.cpu_time) + hardening.RLIMIT_CPU_GRACE
+def _rlimits(limits: ResolvedLimits, image: Image) -> tuple[Rlimit, ...]:
+    # Few values, so that one waiting container serves runs of different times.
+    step = hardening.RLIMIT_CPU_STEP if image.agent else 1
+    cpu = math.ceil((math.ceil(limits.cpu_time) + hardening.RLIMIT_CPU_GRACE) / step) * step
     fsize = max(limits.workspace, limits.tmp) + hardening.RLIMIT_FSIZE_GRACE
     return (*hardening.RLIMITS, Rlimit("cpu", cpu, cpu), Rlimit("fsize", fsize, fsize))
 

@@ -98,7 +98,10 @@ class RunRequest:
 
     ``stdin`` is bytes, text, or an async iterable of bytes that is sent as it arrives.
     ``image`` runs in another image than the language's; ``profile`` names a seccomp
-    profile. What is asked is checked by `policy.admit`, which raises RequestRejected.
+    profile. ``artifacts`` are patterns, with ``*`` and ``?``, of the names of files to give
+    back from the top of the workspace. With a ``value`` the code's function ``execute`` is
+    called with it: JSON, handed over on a channel of its own.
+    What is asked is checked by `policy.admit`, which raises RequestRejected.
     """
 
     language: str | None = None
@@ -111,6 +114,8 @@ class RunRequest:
     limits: Limits = Limits()
     image: str | None = None
     profile: str | None = None
+    artifacts: Sequence[str] = ()
+    value: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

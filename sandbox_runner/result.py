@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from typing import Any
 
-from sandbox_runner.events import Exited, Output, Status, Stream, Usage
+from sandbox_runner.events import Artifact, Exited, Output, Status, Stream, Usage
 from sandbox_runner.output import Capture, Captured
 
 STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
@@ -17,7 +18,9 @@ class RunResult:
     ``status`` says how it ended. With ``exited`` there is an ``exit_code``, with ``signaled``
     a ``signal``; the other statuses have neither. ``limits_hit`` names each limit that was
     met, with its count, also where the program went on and exited. ``usage`` is in seconds
-    and bytes.
+    and bytes. ``artifacts`` are the files given back, in the order of their names, the shorter ones
+    first; ``artifacts_omitted`` counts those that matched but did not fit the caps, or could not be
+    read. ``value`` is what the program gave back on its value channel: bytes that nobody checked.
     """
 
     run_id: str
@@ -28,6 +31,9 @@ class RunResult:
     captured: Mapping[Stream, Captured]
     usage: Usage
     limits_hit: Mapping[str, int] = field(default_factory=dict)
+    artifacts: tuple[Artifact, ...] = ()
+    artifacts_omitted: int = 0
+    value: bytes | None = None
 
     @property
     def stdout(self) -> str:
@@ -50,7 +56,7 @@ class RunResult:
         return self.status == "exited" and self.exit_code == 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The result in JSON's types."""
+        """The result in JSON's types: of each artifact its digest, and the value not at all."""
         return {
             "run_id": self.run_id,
             "status": self.status,
@@ -62,15 +68,26 @@ class RunResult:
             "truncated": dict(self.truncated),
             "limits_hit": dict(self.limits_hit),
             "usage": asdict(self.usage),
+            "artifacts": [_described(artifact) for artifact in self.artifacts],
+            "artifacts_omitted": self.artifacts_omitted,
         }
 
 
+def _described(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "path": artifact.path,
+        "size": len(artifact.data),
+        "sha256": sha256(artifact.data).hexdigest(),
+    }
+
+
 class Collector:
-    """Gathers a run's output for its result, in bounded memory."""
+    """Gathers a run's output and artifacts for its result, in bounded memory."""
 
     def __init__(self, run_id: str, *, capture: int) -> None:
         self._run_id = run_id
         self._captures: dict[Stream, Capture] = {stream: Capture(capture) for stream in STREAMS}
+        self.artifacts: list[Artifact] = []
 
     def add(self, output: Output) -> None:
         self._captures[output.stream].add(output.data)
@@ -85,4 +102,7 @@ class Collector:
             captured={stream: capture.captured() for stream, capture in self._captures.items()},
             usage=exited.usage,
             limits_hit=exited.limits_hit,
+            artifacts=tuple(self.artifacts),
+            artifacts_omitted=exited.artifacts_omitted,
+            value=exited.value,
         )

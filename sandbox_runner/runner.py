@@ -5,25 +5,28 @@ request → check → place → image → admit → engine.create → execute �
 
 import asyncio
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
 from sandbox_runner.capacity import Capacity, Room, room
+from sandbox_runner.definitions import has_agent, image_names
 from sandbox_runner.engines import Container, Engine
+from sandbox_runner.engines.choice import DOCKER, open_engine
 from sandbox_runner.errors import SandboxError
-from sandbox_runner.events import Event, Exited, Output, Started
+from sandbox_runner.events import Artifact, Event, Exited, Output, Started
+from sandbox_runner.hardening import LABEL_RUN
+from sandbox_runner.head_start import HeadStart, admitted
+from sandbox_runner.keeping import Keeper, open_keeper
 from sandbox_runner.languages import Language, find_language
 from sandbox_runner.output import Pending
-from sandbox_runner.owner import current_owner
-from sandbox_runner.policy import Policy, admit, check, image_name
+from sandbox_runner.placement import Placements
+from sandbox_runner.policy import Policy, check, image_name
 from sandbox_runner.request import LOCAL_USER, Limits, Principal, RunRequest
 from sandbox_runner.result import Collector, RunResult
-from sandbox_runner.spec import Admission, Job, Placement
-from sandbox_runner.user_ids import leased_user_id
+from sandbox_runner.spec import Admission, Job
 from sandbox_runner.watchdog import Watchdog, guarded
 
 if TYPE_CHECKING:
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PENDING = 1 << 20  # bytes of output that wait for a slow consumer of `stream`
-_HOLD_GRACE = 10  # seconds after which the watchdog ends an agentless container that the owner should have
 
 
 class RunStream:
@@ -47,7 +49,7 @@ class RunStream:
         self._news = anyio.Event()
         self._room = anyio.Event()
         self._over = anyio.Event()
-        self._exited: Exited | None = None
+        self.exited: Exited | None = None
         self._failure: SandboxError | None = None
         self._cancelling = anyio.Event()
 
@@ -67,15 +69,22 @@ class RunStream:
         self._raise_failure()
         for output in self._pending.finish():
             yield output
-        if self._exited is not None:
-            yield self._exited
+        for artifact in self._collector.artifacts:
+            yield artifact
+        if self.exited is not None:
+            yield self.exited
 
     async def result(self) -> RunResult:
         """The result, once the program is over. Raises what the run raised."""
         await self._over.wait()
         self._raise_failure()
-        assert self._exited is not None
-        return self._collector.result(self._exited)
+        assert self.exited is not None
+        return self._collector.result(self.exited)
+
+    @property
+    def left_nothing(self) -> bool:
+        """The program ended by itself or at a limit, and nothing of it can be running any more."""
+        return self.exited is not None and not self.exited.reason and self.exited.status != "cancelled"
 
     def cancel(self) -> None:
         """Ends the program; the result's status is ``cancelled``. Harmless when it is over."""
@@ -99,7 +108,9 @@ class RunStream:
                 await self._room.wait()
             self._pending.add(event.stream, event.data, offset=event.offset)
         elif isinstance(event, Started):
-            self._waiting.append(event)
+            self._waiting.append(Started(self.run_id))  # a container that waited has another id of its own
+        elif isinstance(event, Artifact):
+            self._collector.artifacts.append(event)
         self._news.set()
 
     async def _drive(self, container: Container, job: Job) -> None:
@@ -107,10 +118,13 @@ class RunStream:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._cancel_when_asked, container)
-                self._exited = await container.execute(job, self._emit)
+                self.exited = await container.execute(job, self._emit)
                 tasks.cancel_scope.cancel()
-        except* SandboxError as errors:
-            self._failure = _first(errors)
+        except BaseExceptionGroup as group:
+            error = _first(group)
+            if not isinstance(error, SandboxError):
+                raise error from None
+            self._failure = error
         self._over.set()
         self._news.set()
 
@@ -120,40 +134,59 @@ class RunStream:
 
 
 class Runner:
-    """Runs programs on one engine. Made by `Runner.open`. Its containers are labelled with ``instance``."""
+    """Runs programs on one engine. Made by `Runner.open`. Its containers are labelled with ``instance``.
+
+    ``engine_name`` is ``docker`` or ``oci``.
+    """
 
     def __init__(
-        self, engine: Engine, policy: Policy, capacity: Capacity, watchdog: Watchdog, instance: str
+        self,
+        engine: Engine,
+        policy: Policy,
+        capacity: Capacity,
+        watchdog: Watchdog,
+        keeper: Keeper,
+        placements: Placements,
+        *,
+        engine_name: str = DOCKER,
     ) -> None:
         self._engine = engine
         self._policy = policy
         self._capacity = capacity
         self._watchdog = watchdog
-        self.instance = instance
-        self._owner = current_owner()
+        self._keeper = keeper
+        self._placements = placements
+        self.instance = placements.instance
+        self.engine_name = engine_name
 
-    @classmethod
+    @staticmethod
     @asynccontextmanager
-    async def open(cls, config: "Config | None" = None) -> AsyncIterator["Runner"]:
+    async def open(config: "Config | None" = None, *, pool: bool = False) -> AsyncIterator["Runner"]:
         """A runner on the engine that ``config`` names, with its policy; None reads the configuration.
 
-        When the context ends every container of it is gone.
+        With ``pool`` containers wait for the runs to come, within the bounds of ``config``: worth it for
+        more than one run. When the context ends every container of it is gone.
         Raises EngineUnavailable, or ConfigError.
         """
         from sandbox_runner.config import load_config  # noqa: PLC0415 - a given config needs no loading
-        from sandbox_runner.engines.docker.engine import open_docker_engine  # noqa: PLC0415 - and the SDK
 
         config = config or load_config().config
         instance = secrets.token_hex(8)
-        async with AsyncExitStack() as stack:
-            watchdog = stack.enter_context(guarded(instance, docker_host=config.docker_host))
-            engine = await stack.enter_async_context(open_docker_engine(config.docker_host))
+        opening = open_engine(config.engine, docker_host=config.docker_host, oci_runtime=config.oci_runtime)
+        async with opening as (kind, engine):
+            with guarded(instance, engine=kind, docker_host=config.docker_host) as watchdog:
+                async with runner_on(
+                    engine, config, watchdog, instance=instance, pool=pool, engine_name=kind
+                ) as runner:
+                    yield runner
 
-            async def measure() -> Room:
-                return room(await engine.facts(), max_concurrent=config.max_concurrent)
+    async def check_ready(self) -> None:
+        """Returns where programs of every language can be run.
 
-            capacity = Capacity(measure, queue_size=config.queue_size)
-            yield cls(engine, config.policy(), capacity, watchdog, instance)
+        Raises EngineUnavailable where the engine does not answer, ImageNotFound where an image is missing.
+        """
+        for name in filter(has_agent, image_names()):
+            await self._engine.image(name)
 
     async def run(self, request: RunRequest, principal: Principal = LOCAL_USER) -> RunResult:
         """Runs ``request`` to its end. Cancelling the call removes the container.
@@ -165,48 +198,118 @@ class Runner:
 
     @asynccontextmanager
     async def stream(
-        self, request: RunRequest, principal: Principal = LOCAL_USER, *, lossless: bool = False
+        self,
+        request: RunRequest,
+        principal: Principal = LOCAL_USER,
+        *,
+        run_id: str | None = None,
+        lossless: bool = False,
     ) -> AsyncIterator[RunStream]:
-        """Runs ``request``, its events readable as they happen. Leaving the context removes the container.
+        """Runs ``request``, its events readable as they happen.
+
+        When the context ends the container is gone, except where the program ended before: then it is
+        removed in the background, and the runner's own end waits for it.
+
+        ``run_id``, hexadecimal digits, is the run's name where the caller has told it to others already.
 
         With ``lossless`` the program waits for a consumer that is slower than it; its wall time goes on.
         Without, events that were not read in time are dropped and counted. Raises what `run` raises.
         """
         language = find_language(request.language) if request.language else None
+        kept = await self._keeper.keep(self._sandbox(request, principal, language, run_id))
+        container, admission = kept.value
+        left_nothing = False
+        try:
+            async with _driven(container, admission, lossless=lossless) as run:
+                try:
+                    yield run
+                finally:
+                    left_nothing = run.left_nothing
+        finally:
+            kept.release()
+            if not left_nothing:
+                with anyio.CancelScope(shield=True):
+                    await kept.gone()
+
+    @asynccontextmanager
+    async def _sandbox(
+        self, request: RunRequest, principal: Principal, language: Language | None, run_id: str | None
+    ) -> AsyncIterator[tuple[Container, Admission]]:
+        """The container for ``request``, in its place among those that run until it is gone."""
         limits = check(self._policy, request, language=language)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._capacity.place(principal.id, memory=limits.memory))
-            admission = await self._admit(stack, request, principal, language)
-            self._hold_deadline(stack, admission)
-            container = await stack.enter_async_context(self._engine.create(admission.spec))
-            run_id = admission.spec.name.rpartition("-")[2]
-            run = RunStream(run_id, Collector(run_id, capture=limits.capture), lossless=lossless)
-            with _plain_errors():
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(run._drive, container, admission.job)
-                    try:
-                        yield run
-                    finally:
-                        tasks.cancel_scope.cancel()
+            image = await self._engine.image(image_name(request, language))
+            admitting = admitted(
+                self._policy, request, principal,
+                language=language, image=image, run_id=run_id,
+                placements=self._placements, watchdog=self._watchdog,
+            )  # fmt: skip
+            admission = stack.enter_context(admitting)
+            yield await stack.enter_async_context(self._engine.create(admission.spec)), admission
 
-    async def _admit(
-        self, stack: AsyncExitStack, request: RunRequest, principal: Principal, language: Language | None
-    ) -> Admission:
-        image = await self._engine.image(image_name(request, language))
-        placement = Placement(
-            run_id=secrets.token_hex(8),
-            instance=self.instance,
-            owner=self._owner,
-            uid=stack.enter_context(leased_user_id()),
-            created=int(time.time()),
-        )
-        return admit(self._policy, request, principal, language=language, image=image, placement=placement)
 
-    def _hold_deadline(self, stack: AsyncExitStack, admission: Admission) -> None:
-        spec = admission.spec
-        if not spec.image.agent:
-            self._watchdog.hold_deadline(spec.name, spec.limits.wall_time + _HOLD_GRACE)
-            stack.callback(self._watchdog.release, spec.name)
+@asynccontextmanager
+async def runner_on(
+    engine: Engine,
+    config: "Config",
+    watchdog: Watchdog,
+    *,
+    instance: str,
+    pool: bool,
+    engine_name: str = DOCKER,
+) -> AsyncIterator[Runner]:
+    """As `Runner.open`, on an engine that is open; ``instance`` labels its containers."""
+
+    async def measure() -> Room:
+        return room(await engine.facts(), max_concurrent=config.max_concurrent)
+
+    placements = Placements(instance)
+    capacity = Capacity(measure, queue_size=config.queue_size)
+    async with AsyncExitStack() as stack:
+        source = engine
+        if pool and config.pool_max:
+            source = await stack.enter_async_context(_pooled(engine, capacity, placements, config))
+        keeper = await stack.enter_async_context(open_keeper())
+        yield Runner(source, config.policy(), capacity, watchdog, keeper, placements, engine_name=engine_name)
+
+
+def _pooled(
+    engine: Engine, capacity: Capacity, placements: Placements, config: "Config"
+) -> AbstractAsyncContextManager[Engine]:
+    from sandbox_runner.pool import Bounds, open_pool  # noqa: PLC0415 - a single run has none
+
+    bounds = Bounds(least=config.pool_min, most=config.pool_max, idle=config.pool_idle)
+    return open_pool(engine, capacity, placements.lease, bounds, longest_run=config.max_wall_time)
+
+
+@asynccontextmanager
+async def take_over(head_start: HeadStart, *, lossless: bool = False) -> AsyncIterator[RunStream]:
+    """The rest of a run that has a head start: as `Runner.stream`, of a process that has no other run.
+
+    Raises what `Runner.stream` raises.
+    """
+    from sandbox_runner.engines.docker.engine import DockerEngine  # noqa: PLC0415 - the SDK loads with it
+
+    engine = DockerEngine(head_start.client, head_start.address)
+    async with (
+        engine.take_over(head_start.beginning) as container,
+        _driven(container, head_start.admission, lossless=lossless) as run,
+    ):
+        yield run
+
+
+@asynccontextmanager
+async def _driven(container: Container, admission: Admission, *, lossless: bool) -> AsyncIterator[RunStream]:
+    run_id = admission.spec.labels[LABEL_RUN]
+    run = RunStream(run_id, Collector(run_id, capture=admission.job.limits.capture), lossless=lossless)
+    with _plain_errors():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run._drive, container, admission.job)
+            try:
+                yield run
+            finally:
+                tasks.cancel_scope.cancel()
 
 
 def run(
@@ -266,9 +369,7 @@ def _plain_errors() -> Iterator[None]:
         raise group.exceptions[0] from None
 
 
-def _first(group: BaseExceptionGroup[SandboxError]) -> SandboxError:
-    error: BaseException = group
+def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, SandboxError)
     return error

@@ -73,7 +73,10 @@ class Rlimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
-    """A container, complete: what an engine is not told here it must not add."""
+    """A container, complete: what an engine is not told here it must not add.
+
+    ``preload`` are modules for its interpreter to import if it has to wait: see `Container.prepare`.
+    """
 
     name: str
     image: Image
@@ -98,11 +101,16 @@ class ContainerSpec:
     labels: Mapping[str, str]
     oci_runtime: str | None
     cgroup_parent: str | None
+    preload: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What the container is to do: a program, its environment, files, stdin and limits."""
+    """What the container is to do: a program, its environment, files, stdin and limits.
+
+    ``artifacts`` are patterns of files to give back; ``value`` is for the program's value channel,
+    which it has unless this is None.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -110,6 +118,8 @@ class Job:
     files: tuple[InputFile, ...]
     stdin: Stdin
     limits: ResolvedLimits
+    artifacts: tuple[str, ...] = ()
+    value: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from sandbox_runner.engines.docker.connection import connect
-from sandbox_runner.engines.docker.inventory import LiveRun, list_runs
+from sandbox_runner.engines.docker.inventory import list_runs
 from sandbox_runner.engines.docker.removal import state_of
+from sandbox_runner.engines.live_runs import LiveRun
 from sandbox_runner.owner import current_owner, is_alive
 
 # A command in the background has SIGINT ignored, and so would the programs that tests interrupt.

@@ -41,20 +41,25 @@ function refuse(errors, isMain) {
 
 let registered = false;
 
-function registerHooks(module = '') {
+function registerHooks(module = '', suffix = '') {
   if (registered) return;
   registered = true;
-  Module.register(pathToFileURL(__filename), { data: { module } });
+  Module.register(pathToFileURL(__filename), { data: { module, suffix } });
 }
 
 function runAsModule(file) {
+  importAsModule(file);
+}
+
+// Imports the program, ``suffix`` added to its text.
+function importAsModule(file, suffix = '') {
   const url = pathToFileURL(file).href;
-  registerHooks(url);
+  registerHooks(url, suffix);
   let settled = false;
   process.once('exit', () => {
     if (!settled) process.exitCode ??= 13; // as Node does for a top-level await that never ends
   });
-  import(url).then(() => { settled = true; }); // a rejection stays unhandled: Node shows it best
+  return import(url).then(() => { settled = true; }); // a rejection stays unhandled: Node shows it best
 }
 
 function loadTypeScript(module, file) {
@@ -79,6 +84,11 @@ function compiles(compile) {
   }
 }
 
+function isInModulePackage(file) {
+  const manifest = path.join(path.dirname(file), 'package.json');
+  return fs.existsSync(manifest) && /"type"\s*:\s*"module"/.test(fs.readFileSync(manifest, 'utf8'));
+}
+
 // Node 20 takes `console.log(await f())` for a broken CommonJS program: neither import nor export
 // is there to tell, and the parser's complaint is not about await.
 function isUnrecognisedModule(file) {
@@ -93,18 +103,29 @@ function prepareMain(file) {
     if (isUnrecognisedModule(file)) Module._extensions['.js'] = (_, main) => runAsModule(main);
   } else if (TYPESCRIPT.test(file)) {
     // Node itself loads the program as an ES module where its package says so, and then needs the hooks.
-    const manifest = path.join(path.dirname(file), 'package.json');
-    if (fs.existsSync(manifest) && /"type"\s*:\s*"module"/.test(fs.readFileSync(manifest, 'utf8'))) registerHooks();
+    if (isInModulePackage(file)) registerHooks();
   }
 }
 
+// A container that is started ahead has Node wait here, before it looks at anything of the program.
+const BEGIN = 1000;
+
+function waitToBegin() {
+  if (process.ppid !== 1 || !fs.existsSync(`/proc/self/fd/${BEGIN}`) || !fs.fstatSync(BEGIN).isFIFO()) return;
+  if (!fs.readSync(BEGIN, Buffer.alloc(1))) process.exit(1);
+  fs.closeSync(BEGIN);
+}
+
+if (require('node:worker_threads').threadId === 0) waitToBegin();
 if (process.argv[1] && require('node:worker_threads').threadId === 0) prepareMain(path.resolve(process.argv[1]));
 
 // From here on: the hooks for ES modules, which Node calls in a thread of its own.
 let moduleUrl = '';
+let moduleSuffix = '';
 
 async function initialize(data) {
   moduleUrl = data.module;
+  moduleSuffix = data.suffix;
 }
 
 async function resolve(specifier, context, next) {
@@ -123,12 +144,13 @@ async function resolve(specifier, context, next) {
 async function load(url, context, next) {
   if (!url.startsWith('file:')) return next(url, context);
   if (url === moduleUrl && url.endsWith('.js')) {
-    return { format: 'module', source: fs.readFileSync(fileURLToPath(url)), shortCircuit: true };
+    const source = fs.readFileSync(fileURLToPath(url), 'utf8') + moduleSuffix;
+    return { format: 'module', source, shortCircuit: true };
   }
   if (!TYPESCRIPT.test(url)) return next(url, context);
   const { code, errors } = esbuild(fileURLToPath(url), 'esm');
   if (errors) refuse(errors, false);
-  return { format: 'module', source: code, shortCircuit: true };
+  return { format: 'module', source: url === moduleUrl ? code + moduleSuffix : code, shortCircuit: true };
 }
 
-module.exports = { initialize, resolve, load };
+module.exports = { initialize, resolve, load, esbuild, compiles, importAsModule, isInModulePackage, NEEDS_ES_MODULE };

@@ -11,10 +11,13 @@ from time import monotonic
 from . import protocol
 from .channel import Channel
 from .evidence import Evidence
-from .program import kill_everything, open_oom_score, reap, spawn
+from .giveback import GiveBack
+from .program import Program, kill_everything, open_oom_score, reap, spawn
 from .protocol import ProtocolError
 from .run import KILLING, OVER, Run
 from .seal import close_inherited, ignore_signals, undumpable
+from .value import Value
+from .waiting import Waiting, start_waiting
 from .workspace import Workspace
 
 _FILE_KINDS = (protocol.FILE, protocol.FILE_DATA, protocol.FILE_END)
@@ -26,27 +29,33 @@ _WAKEUPS = 4096  # bytes, each a SIGCHLD
 class Agent:
     """What PID 1 holds: all its descriptors are opened here, as a program can forbid it to open more."""
 
-    __slots__ = ("channel", "evidence", "oom_score", "over", "run", "wakeup", "workspace")
+    __slots__ = ("channel", "evidence", "oom_score", "over", "run", "value", "waiting", "wakeup", "workspace")
 
-    def __init__(self, *, oom_score: int, wakeup: int) -> None:
+    def __init__(self, *, oom_score: int, wakeup: int, waiting: Waiting | None) -> None:
         self.oom_score = oom_score
         self.wakeup = wakeup
         self.channel = Channel()
         self.evidence = Evidence()
         self.workspace = Workspace()
+        self.value = Value()  # of the next job
+        self.waiting = waiting  # for the first job
         self.run: Run | None = None
         self.over = 0  # the number of the last job that ended
 
 
-def main() -> None:
-    """Does not return."""
+def main(waiting: Waiting | None = None) -> None:
+    """Does not return. ``waiting`` is PID 1's child already; otherwise the arguments are its command."""
     if posix.getpid() != 1:
         sys.exit("This is PID 1 of a container; elsewhere it would kill all processes of its user.")
-    close_inherited()
+    if not waiting:
+        close_inherited()
+    posix.umask(0o022)
     oom_score = open_oom_score()
     flags = protocol.UNDUMPABLE if undumpable() else 0
-    agent = Agent(oom_score=oom_score, wakeup=ignore_signals())
-    posix.umask(0o022)
+    if not waiting and len(sys.argv) > 1:
+        waiting = start_waiting(sys.argv[1:], oom_score=oom_score)
+    flags |= protocol.WARM if waiting else 0
+    agent = Agent(oom_score=oom_score, wakeup=ignore_signals(), waiting=waiting)
     try:
         _serve(agent, flags)
     except EOFError:
@@ -73,6 +82,10 @@ def _step(agent: Agent) -> None:
     if 0 in ready:
         for kind, job, payload in agent.channel.receive():
             _handle(agent, kind, job, payload)
+    if agent.waiting and agent.waiting.loading and agent.waiting.answers in ready:
+        agent.waiting.take_answer()
+        if not agent.waiting.loading:
+            _tell_preloaded(agent, protocol.WARM)
     if agent.wakeup in ready or (agent.run and agent.run.phase == KILLING):
         _reap(agent, ready)
     if agent.run:
@@ -85,6 +98,8 @@ def _step(agent: Agent) -> None:
 def _wait(agent: Agent) -> set[int]:
     """The descriptors that are ready. By select: poll fails where the program lowered our limit of files."""
     readers, writers = [0, agent.wakeup], [] if agent.channel.clear else [1]
+    if agent.waiting and agent.waiting.loading:
+        readers.append(agent.waiting.answers)
     timeout = None
     if agent.run:
         now = monotonic()
@@ -99,6 +114,11 @@ def _reap(agent: Agent, ready: set[int]) -> None:
     if agent.wakeup in ready:
         posix.read(agent.wakeup, _WAKEUPS)  # before the waiting, so that a later end is told again
     ended, any_left = reap()
+    if agent.waiting and agent.waiting.program.pid in ended:
+        agent.waiting.end()
+        if agent.waiting.loading:
+            _tell_preloaded(agent, 0)
+        agent.waiting = None
     if agent.run:
         agent.run.note_ended(ended, any_left=any_left)
 
@@ -110,20 +130,36 @@ def _handle(agent: Agent, kind: int, job: int, payload: bytes) -> None:
         raise ProtocolError(f"a frame of job {job} after job {agent.over}")
     if agent.run:
         agent.run.handle(kind, payload)
-    elif kind in _FILE_KINDS:
-        _receive_file(agent, kind, payload)
+    elif kind in _FILE_KINDS or kind == protocol.VALUE:
+        _receive(agent, kind, payload)
     elif kind == protocol.JOB:
         _start(agent, job, payload)
+    elif kind == protocol.PRELOAD:
+        _preload(agent, payload)
     else:
         raise ProtocolError(f"a frame of kind {kind} while no job runs")
 
 
-def _receive_file(agent: Agent, kind: int, payload: bytes) -> None:
+def _receive(agent: Agent, kind: int, payload: bytes) -> None:
     try:
-        agent.workspace.take(kind, payload)
+        if kind == protocol.VALUE:
+            agent.value.take(payload)
+        else:
+            agent.workspace.take(kind, payload)
     except OSError as error:
         agent.workspace.close()
         _fail(agent, protocol.STAGE_FILE, _sentence(error), error.errno)
+
+
+def _preload(agent: Agent, names: bytes) -> None:
+    if not 0 < len(names) <= protocol.MAX_PRELOAD or b"\0" in names:
+        raise ProtocolError("a PRELOAD that is too long, or none")
+    if not agent.waiting or not agent.waiting.load(names):
+        _tell_preloaded(agent, 0)
+
+
+def _tell_preloaded(agent: Agent, flags: int) -> None:
+    agent.channel.send(protocol.PRELOADED, agent.over + 1, bytes([flags]))
 
 
 def _start(agent: Agent, number: int, payload: bytes) -> None:
@@ -132,17 +168,39 @@ def _start(agent: Agent, number: int, payload: bytes) -> None:
     job = protocol.unpack_job(payload)
     agent.evidence.begin()
     try:
-        program = spawn(job, home=agent.workspace.root, oom_score=agent.oom_score)
+        program, flags = _program(agent, job)
     except OSError as error:
         _fail(agent, protocol.STAGE_EXEC, _sentence(error), error.errno)
         return
-    agent.channel.send(protocol.STARTED, number)
-    agent.run = Run(number, job, program, started=started, channel=agent.channel, evidence=agent.evidence)
+    agent.channel.send(protocol.STARTED, number, bytes([flags]))
+    giveback = GiveBack(job.artifacts, folder=agent.workspace.root, value=agent.value)
+    agent.value = Value()
+    agent.run = Run(
+        number,
+        job,
+        program,
+        started=started,
+        channel=agent.channel,
+        evidence=agent.evidence,
+        giveback=giveback,
+    )
+
+
+def _program(agent: Agent, job: protocol.Job) -> tuple[Program, int]:
+    """The program of ``job``, and the flags of STARTED."""
+    waiting, agent.waiting = agent.waiting, None
+    if waiting:
+        if waiting.begin(job, agent.value):
+            return waiting.program, protocol.WARM
+        waiting.end()
+    return spawn(job, agent.value.descriptors(), home=agent.workspace.root, oom_score=agent.oom_score), 0
 
 
 def _fail(agent: Agent, stage: int, message: str, errno: int | None = 0) -> None:
     """The job is not run, or no longer; what else arrives for it is dropped."""
     agent.over += 1
+    agent.value.close()
+    agent.value = Value()
     body = protocol.FAILED_BODY.pack(stage, errno or 0) + message.encode(errors="replace")
     agent.channel.send(protocol.FAILED, agent.over, body)
 

@@ -36,9 +36,10 @@ def open_oom_score() -> int:
         return -1
 
 
-def spawn(job: Job, *, home: int, oom_score: int) -> Program:
+def spawn(job: Job, descriptors: list[tuple[int, int]], *, home: int, oom_score: int) -> Program:
     """Starts the program of ``job`` in a session of its own. Raises OSError where it cannot be.
 
+    It has our ``descriptors`` under the numbers beside them.
     ``home`` is the folder that PID 1 returns to, ``oom_score`` what `open_oom_score` returned.
     """
     posix.chdir(job.cwd)
@@ -46,7 +47,8 @@ def spawn(job: Job, *, home: int, oom_score: int) -> Program:
     try:
         for _ in range(3):
             pipes += posix.pipe2(posix.O_CLOEXEC)
-        pid = _spawn_as_victim(job, (pipes[0], pipes[3], pipes[5]), oom_score)
+        stdio = [(pipes[0], 0), (pipes[3], 1), (pipes[5], 2)]
+        pid = _spawn_as_victim(job, stdio + descriptors, oom_score)
     except OSError:
         close(pipes)
         raise
@@ -95,11 +97,11 @@ def close(descriptors: list[int]) -> None:
         posix.close(descriptor)
 
 
-def _spawn_as_victim(job: Job, stdio: tuple[int, int, int], oom_score: int) -> int:
+def _spawn_as_victim(job: Job, descriptors: list[tuple[int, int]], oom_score: int) -> int:
     """The child inherits oom_score_adj 1000, so that the kernel takes it before PID 1."""
     own = _exchange(oom_score, _TAKE_ME_FIRST)
     try:
-        return _spawn(job, stdio)
+        return _spawn(job, descriptors)
     finally:
         _exchange(oom_score, own)
 
@@ -113,13 +115,13 @@ def _exchange(oom_score: int, value: bytes) -> bytes:
     return former
 
 
-def _spawn(job: Job, stdio: tuple[int, int, int]) -> int:
+def _spawn(job: Job, descriptors: list[tuple[int, int]]) -> int:
     env = dict(string.split(b"=", 1) for string in job.env)
     return posix.posix_spawn(
         _find(job.argv[0], env.get(b"PATH", _DEFAULT_PATH)),
         job.argv,
         env,
-        file_actions=[(posix.POSIX_SPAWN_DUP2, stdio[fd], fd) for fd in range(3)],
+        file_actions=[(posix.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in descriptors],
         setsid=True,
         setsigmask=(),
         setsigdef=_signal.valid_signals(),

@@ -10,17 +10,30 @@ them; nothing here needs a parser that allocates by what the other side claims b
 `MAX_PAYLOAD`. The channel is never half-closed: the program's end of input is the frame
 STDIN_EOF, and end of file on the channel means that the host is gone.
 
-A job is FILE, FILE_DATA, FILE_END as often as needed, then JOB, all under the job's number;
-then STDIN, STDIN_EOF, SIGNAL and CANCEL until EXIT or FAILED ends it. The host may send them
-without waiting for an answer: what arrives for a job that is over is dropped. The next job
+A job is FILE, FILE_DATA, FILE_END and VALUE as often as needed, then JOB, all under the job's
+number; then STDIN, STDIN_EOF, SIGNAL and CANCEL until EXIT or FAILED ends it. The host may send
+them without waiting for an answer: what arrives for a job that is over is dropped. The next job
 may begin once EXIT or FAILED has arrived.
+
+Where HELLO has the flag WARM, an interpreter is up and waits. It runs the first job if that is the
+container's own command, environment (names, values, order) and folder, has no VALUE, and brings no
+packages in `.local`. Any other job ends it and is started like every later one; nothing else differs.
+Before it, under the first job's number, the host may send PRELOAD once, and wait for PRELOADED.
+A job whose workspace holds a name of a module that this brought in is not run by it either.
+
+Where there was a VALUE, be it an empty one, the program has a value channel: what was sent is
+on its descriptor 3, and what it writes to descriptor 4 goes back. Between the last output and
+EXIT, when no process is left, come RETURNED (as often as needed; none where nothing was written,
+or more than `MAX_VALUE`) and, for each file at the top of the workspace whose name matches one of
+the JOB's patterns, ARTIFACT and as much ARTIFACT_DATA as it said. Only regular files with plain
+names (see `patterns`), within the caps, and however the program ended.
 
 Standard library only, and few imports: each costs every run its time to load.
 """
 
 from struct import Struct
 
-VERSION = 1
+VERSION = 2
 MAX_PAYLOAD = 1 << 20
 MAX_SECONDS = 1e9
 HEADER = Struct(">BBHI")
@@ -35,21 +48,36 @@ STDIN_EOF = 0x06
 SIGNAL = 0x07  # u8 signal number, to the main program's process group
 CANCEL = 0x08  # ends the job; EXIT follows with cause CANCELLED
 READ = 0x09  # reserved: a path whose file is answered as FILE, FILE_DATA, FILE_END
+VALUE = 0x0A  # bytes appended to what the program finds on its value channel
+PRELOAD = 0x0B  # names of modules, with blanks between: imports them in the waiting interpreter
 
 # agent to host
 HELLO = 0x40  # u16 protocol version, u8 flags: the agent waits for a job
-STARTED = 0x41  # the program runs
+STARTED = 0x41  # u8 flags: the program runs
 STDOUT = 0x42
 STDERR = 0x43
 CREDIT = 0x44  # u32 bytes of stdin that the program has taken: as many may follow
 EXIT = 0x45  # Exit: the last frame of a job
 FAILED = 0x46  # u8 stage, u32 errno, message: the job was not run; the last frame of a job
+ARTIFACT = 0x47  # u32 size, then the plain name of a file that is given back
+ARTIFACT_DATA = 0x48  # bytes of that file, never more than its size
+RETURNED = 0x49  # bytes that the program wrote to its value channel
+PRELOADED = 0x4A  # u8 flags: the modules are loaded, as far as they can be; no WARM where nothing waits
 
 HELLO_BODY = Struct(">HB")
 UNDUMPABLE = 0x01  # flag of HELLO: prctl(PR_SET_DUMPABLE, 0) took effect
+WARM = 0x02  # flag of HELLO: an interpreter waits for the first job; of STARTED: it is what runs this one
 FAILED_BODY = Struct(">BI")  # the message follows
 
 STDIN_WINDOW = 256 * 1024  # credit for stdin at the start of a job
+# What is given back of one job, at most.
+MAX_ARTIFACTS = 16
+MAX_ARTIFACT = 4 << 20  # bytes of one file
+MAX_ARTIFACT_BYTES = 8 << 20  # of all
+MAX_VALUE = 1 << 20  # bytes of the value, in either direction
+MAX_PATTERNS = 16
+MAX_PRELOAD = 1024  # bytes of the names of modules
+MAX_ENTRIES = 1 << 15  # names at the top of the workspace that are looked at
 
 # causes of EXIT
 EXITED, SIGNALED, TIMED_OUT, CPU_LIMIT, OUTPUT_LIMIT, CANCELLED = range(6)
@@ -57,7 +85,7 @@ EXITED, SIGNALED, TIMED_OUT, CPU_LIMIT, OUTPUT_LIMIT, CANCELLED = range(6)
 STAGE_FILE, STAGE_EXEC, STAGE_PROTOCOL = range(3)  # after STAGE_PROTOCOL the agent exits
 
 JOB_LIMITS = Struct(">ddQ")  # wall seconds, CPU seconds, output bytes
-EXIT_BODY = Struct(">BidQQQQQQQQ")
+EXIT_BODY = Struct(">BidQQQQQQQQQ")
 _UNKNOWN = (1 << 64) - 1  # in an unsigned number of EXIT: None
 
 
@@ -136,21 +164,31 @@ def _u32(data: bytes, position: int) -> tuple[int, int]:
 
 
 def pack_job(
-    *, argv: list[bytes], env: list[bytes], cwd: bytes, wall_time: float, cpu_time: float, output: int
+    *,
+    argv: list[bytes],
+    env: list[bytes],
+    cwd: bytes,
+    wall_time: float,
+    cpu_time: float,
+    output: int,
+    artifacts: list[bytes],
 ) -> bytes:
-    """The payload of JOB. ``env`` holds NAME=VALUE strings; times are seconds, output bytes."""
+    """The payload of JOB. ``env`` holds NAME=VALUE strings, ``artifacts`` patterns of names.
+
+    Times are seconds, output bytes.
+    """
     limits = JOB_LIMITS.pack(wall_time, cpu_time, output)
-    return limits + pack_strings([cwd]) + pack_strings(argv) + pack_strings(env)
+    return limits + b"".join(map(pack_strings, ([cwd], argv, env, artifacts)))
 
 
 class Job:
     """The payload of JOB: what to run, where, and within which limits.
 
     ``env`` holds NAME=VALUE strings. ``wall_time`` and ``cpu_time`` are seconds, ``output``
-    is bytes of stdout and stderr together.
+    is bytes of stdout and stderr together. ``artifacts`` are patterns of names, in UTF-8.
     """
 
-    __slots__ = ("argv", "cpu_time", "cwd", "env", "output", "wall_time")
+    __slots__ = ("argv", "artifacts", "cpu_time", "cwd", "env", "output", "wall_time")
 
     argv: list[bytes]
     env: list[bytes]
@@ -158,6 +196,7 @@ class Job:
     wall_time: float
     cpu_time: float
     output: int
+    artifacts: list[bytes]
 
 
 def unpack_job(data: bytes) -> Job:
@@ -172,6 +211,7 @@ def unpack_job(data: bytes) -> Job:
     folders, position = unpack_strings(data, JOB_LIMITS.size)
     job.argv, position = unpack_strings(data, position)
     job.env, position = unpack_strings(data, position)
+    job.artifacts, position = unpack_strings(data, position)
     if position != len(data) or len(folders) != 1 or not job.argv:
         raise ProtocolError("a JOB is malformed")
     job.cwd = folders[0]
@@ -189,6 +229,10 @@ def _check_job(job: Job) -> None:
     for string in job.env:
         if string.find(b"=") < 1:
             raise ProtocolError("a JOB with an environment string that is not NAME=VALUE")
+    try:
+        b"\n".join(job.artifacts).decode()
+    except UnicodeDecodeError:
+        raise ProtocolError("a JOB with a pattern that is not UTF-8") from None
 
 
 class Exit:
@@ -199,13 +243,15 @@ class Exit:
     ``cpu_time`` nanoseconds of all processes of the job, ``peak_memory`` bytes since the
     container started, and the output counts bytes that were sent.
     The others count events during this job: OOM kills, forks refused by the pids limit, and
-    1 where the workspace or /tmp had no byte or no inode left at the end.
+    1 where the workspace or /tmp had no byte or no inode left at the end. ``artifacts_omitted``
+    counts files that matched a pattern and are not given back.
     None is what the agent could not find out.
     """
 
     FIELDS = (
         "cause", "status", "wall_time", "cpu_time", "peak_memory", "oom_kills",
         "pids_refused", "workspace_full", "tmp_full", "stdout_bytes", "stderr_bytes",
+        "artifacts_omitted",
     )  # fmt: skip
     __slots__ = FIELDS
 
@@ -220,6 +266,7 @@ class Exit:
     tmp_full: int | None
     stdout_bytes: int
     stderr_bytes: int
+    artifacts_omitted: int
 
     def __init__(self, **values: float | None) -> None:
         for name in self.FIELDS:
@@ -241,4 +288,6 @@ class Exit:
             raise ProtocolError(f"an EXIT with cause {end.cause}")
         if not 0 <= end.wall_time <= MAX_SECONDS:  # nor is it, where it is not a number
             raise ProtocolError(f"an EXIT after {end.wall_time} seconds")
+        if end.artifacts_omitted is None or end.artifacts_omitted > MAX_ENTRIES:
+            raise ProtocolError("an EXIT that leaves out more files than it looked at")
         return end

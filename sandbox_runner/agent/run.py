@@ -4,6 +4,7 @@
        └───────────── a limit, or CANCEL ───────────────────────────────────┘
 
 From LINGERING on the cause is known; only too much output found in the pipes changes it.
+EMPTYING ends with what is given back.
 """
 
 import posix
@@ -12,6 +13,7 @@ from time import monotonic
 from . import protocol
 from .channel import Channel
 from .evidence import Evidence, full
+from .giveback import GiveBack
 from .program import Program, kill_everything, send_signal
 from .protocol import Job, ProtocolError
 from .stdio import Input, Output
@@ -32,19 +34,28 @@ class Run:
     """The state of one job. ``phase`` tells how far it is; the loop calls the rest."""
 
     __slots__ = (
-        "_cause", "_channel", "_cores", "_cpu_limit", "_cpu_look", "_deadline", "_evidence", "_input",
-        "_left", "_linger_end", "_number", "_outputs", "_pause_end", "_program", "_pumped", "_started",
-        "_status", "_wall_time", "phase",
+        "_cause", "_channel", "_cores", "_cpu_limit", "_cpu_look", "_deadline", "_evidence", "_giveback",
+        "_input", "_left", "_linger_end", "_number", "_outputs", "_pause_end", "_program", "_pumped",
+        "_started", "_status", "_wall_time", "phase",
     )  # fmt: skip
 
     def __init__(
-        self, number: int, job: Job, program: Program, *, started: float, channel: Channel, evidence: Evidence
+        self,
+        number: int,
+        job: Job,
+        program: Program,
+        *,
+        started: float,
+        channel: Channel,
+        evidence: Evidence,
+        giveback: GiveBack,
     ) -> None:
         self.phase = RUNNING
         self._number = number
         self._program = program
         self._channel = channel
         self._evidence = evidence
+        self._giveback = giveback
         self._input = Input(program.stdin)
         self._outputs = (Output(protocol.STDOUT, program.stdout), Output(protocol.STDERR, program.stderr))
         self._cause = -1
@@ -192,8 +203,9 @@ class Run:
                     output.close()
         if all(output.pipe < 0 for output in self._outputs):
             self._input.close()
-            self._channel.send(protocol.EXIT, self._number, self._report().pack())
-            self.phase = OVER
+            if self._giveback.pump(self._channel, job=self._number):
+                self._channel.send(protocol.EXIT, self._number, self._report().pack())
+                self.phase = OVER
 
     def _report(self) -> protocol.Exit:
         stdout, stderr = self._outputs
@@ -209,4 +221,5 @@ class Run:
             tmp_full=full("/tmp"),  # noqa: S108 - what is measured, not used
             stdout_bytes=stdout.sent,
             stderr_bytes=stderr.sent,
+            artifacts_omitted=self._giveback.omitted,
         )

@@ -5,7 +5,7 @@ import posix
 from .channel import Channel
 from .protocol import STDIN_WINDOW, ProtocolError
 
-_BUFFER = memoryview(bytearray(1 << 16))  # made ahead: the program can deny us memory by prlimit
+BUFFER = memoryview(bytearray(1 << 16))  # made ahead: the program can deny us memory by prlimit
 
 
 class Output:
@@ -24,14 +24,14 @@ class Output:
         The bytes read; 0 at the end of the pipe, which is then closed; -1 where nothing is there now.
         """
         try:
-            count = posix.readv(self.pipe, [_BUFFER])
+            count = posix.readv(self.pipe, [BUFFER])
         except BlockingIOError:
             return -1
         if not count:
             self.close()
         elif allowed:
             kept = min(count, allowed)
-            channel.send(self.kind, job, _BUFFER[:kept])
+            channel.send(self.kind, job, BUFFER[:kept])
             self.sent += kept
         return count
 

@@ -17,6 +17,8 @@ from sandbox_runner.cli.parsing import parse_command, parse_top
 COMMANDS = {
     "setup": "Make this machine ready: an engine, the images, their self-tests.",
     "run": "Run a program in a sealed container of its own.",
+    "stdio": "Serve MCP on stdin and stdout, for a client on this machine.",
+    "http": "Serve MCP over HTTP, for a team or a machine.",
     "doctor": "Prove on this machine that each promised control holds.",
     "ps": "List the live runs of this machine.",
     "kill": "End live runs.",
@@ -24,6 +26,7 @@ COMMANDS = {
     "languages": "List the languages that programs may be written in.",
     "reap": "Remove what a crash left behind.",
     "uninstall": "Remove the images and everything else that setup made.",
+    "install": "Register the MCP server with a client on this machine.",
     "config": "Show the settings in force and where each comes from.",
     "completion": "Print a completion script for a shell.",
 }

@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sandbox_runner.cli.engine import connected, live_runs
+from sandbox_runner.cli.engine import inventories, live_runs
 from sandbox_runner.cli.exits import emit
 from sandbox_runner.cli.parsing import add_settings
 from sandbox_runner.errors import EngineError, InvalidRequest
 
 if TYPE_CHECKING:
-    from sandbox_runner.engines.docker.inventory import LiveRun
+    from sandbox_runner.engines.live_runs import LiveRun
 
 EXAMPLES = """\
 sandbox-runner kill 3f2a9c0d5b7e1a48
@@ -28,15 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Ends the runs and prints their ids."""
-    from sandbox_runner.engines.docker.inventory import remove_runs  # noqa: PLC0415 - loads the SDK
-
     if bool(arguments.run_ids) == arguments.all:
         raise InvalidRequest("give the ids of runs, or --all; 'sandbox-runner ps' lists them.")
-    with connected(arguments) as client:
-        runs = live_runs(client)
+    with inventories(arguments) as engines:
+        runs = live_runs(engines)
         chosen = runs if arguments.all else _choose(runs, arguments.run_ids)
-        remove_runs(client, chosen)
-        left = {run.container_id for run in live_runs(client)}.intersection(
+        for engine in engines:
+            engine.remove_runs(run for run in engine.list_runs() if run in chosen)
+        left = {run.container_id for run in live_runs(engines)}.intersection(
             run.container_id for run in chosen
         )
     for run in chosen:

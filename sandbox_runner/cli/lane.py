@@ -4,11 +4,13 @@ A pool's threads are waited for at exit; one that sits in read(2) on an idle std
 to a pager that nobody scrolls, would keep a finished run alive.
 """
 
-import asyncio
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
 
 _Result = TypeVar("_Result")
 
@@ -22,6 +24,8 @@ class Lane:
 
     async def call(self, function: Callable[[], _Result]) -> _Result:
         """What ``function`` returns or raises. It goes on where the caller is cancelled."""
+        import asyncio  # noqa: PLC0415 - loaded by whoever awaits; what only makes a lane has no use for it
+
         future: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._calls.put((future, function))
         return await future

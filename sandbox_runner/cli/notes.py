@@ -1,8 +1,9 @@
-"""What `run` says on stderr about a run that met a limit: which, its value, how to raise it."""
+"""What `run` says on stderr about a run that met a limit."""
 
 from collections.abc import Iterator
 
-from sandbox_runner.config import Config, format_setting
+from sandbox_runner.config import Config
+from sandbox_runner.notes import limit_notes
 from sandbox_runner.result import RunResult
 from sandbox_runner.spec import ResolvedLimits
 
@@ -13,43 +14,13 @@ _FLAGS = {
     "cpus": "--cpus",
     "pids": "--pids",
 }
-_STATUS_LIMITS = {
-    "timed_out": ("wall_time", "timed out after {value} s"),
-    "cpu_limit": ("cpu_time", "ended after {value} s of CPU time"),
-    "out_of_memory": ("memory", "ran out of its {value} of memory"),
-    "output_limit": ("output", "ended after {value} of output"),
-}
-_MET = {
-    "memory": "a process was killed at the memory limit of {value}",
-    "pids": "no process could be started at the pids limit of {value}",
-    "workspace": "/workspace, of {value}, was full",
-    "tmp": "/tmp, of {value}, was full",  # noqa: S108 - the container's
-}
+_AGAIN = "run it again; if it stays so: sandbox-runner doctor"
 
 
 def notes(result: RunResult, limits: ResolvedLimits, config: Config) -> Iterator[str]:
     """A sentence for each limit that the run met, and for an end that was not the program's own."""
-    limit, sentence = _STATUS_LIMITS.get(result.status, ("", ""))
-    if limit:
-        yield _advice(sentence, limit, getattr(limits, limit), config)
-    elif result.status == "cancelled":
-        yield "cancelled; its container was removed."
-    elif result.reason:
-        yield f"the run ended early ({result.reason}); run it again; if it stays so: sandbox-runner doctor"
-    for name, count in result.limits_hit.items():
-        if name != limit:
-            sentence = _MET.get(name, f"the limit {name} was met") + (
-                f" ({count} times)" if count > 1 else ""
-            )
-            yield _advice(sentence, name, getattr(limits, name, None), config)
+    return limit_notes(result, limits, config, raising=_raising, again=_AGAIN)
 
 
-def _advice(sentence: str, name: str, value: float | None, config: Config) -> str:
-    if value is None:
-        return sentence + "."
-    ceiling = getattr(config, f"max_{name}")
-    told = sentence.format(value=format_setting(name, value))
-    if value >= ceiling:
-        return f"{told}, which is the ceiling; the operator can raise max_{name}."
-    how = _FLAGS.get(name, f"--set {name}=SIZE")
-    return f"{told}; raise it with {how} (ceiling max_{name} {format_setting(f'max_{name}', ceiling)})."
+def _raising(name: str) -> str:
+    return f"raise it with {_FLAGS.get(name, f'--set {name}=SIZE')}"

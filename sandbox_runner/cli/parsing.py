@@ -71,15 +71,15 @@ def full_parser(
     return parser, subparsers
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Adds --set to the parser of a command that reads the settings."""
+def add_settings(parser: argparse.ArgumentParser, *, whose: str = "this command only") -> None:
+    """Adds --set to the parser of a command that reads the settings; ``whose`` they are is shown."""
     parser.add_argument(
         "--set",
         dest="settings",
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="a setting for this command only; 'sandbox-runner config' lists them",
+        help=f"a setting for {whose}; 'sandbox-runner config' lists them",
     )
 
 

@@ -4,13 +4,13 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from sandbox_runner.cli.engine import connected, live_runs
+from sandbox_runner.cli.engine import inventories, live_runs
 from sandbox_runner.cli.parsing import add_settings
 from sandbox_runner.cli.table import emit_table
 from sandbox_runner.owner import is_alive
 
 if TYPE_CHECKING:
-    from sandbox_runner.engines.docker.inventory import LiveRun
+    from sandbox_runner.engines.live_runs import LiveRun
 
 EXAMPLES = """\
 sandbox-runner ps
@@ -25,9 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Lists the runs, oldest first. DEADLINE is the time until anyone may remove the container."""
-    with connected(arguments) as client:
-        runs = live_runs(client)
+    """Lists the runs, oldest first. DEADLINE is the time until anyone may remove the container.
+
+    ``pooled`` is a container that a server started ahead: it waits for a run, or has one.
+    """
+    with inventories(arguments) as engines:
+        runs = live_runs(engines)
     now = time.time()
     emit_table(_HEADINGS, [_row(run, now) for run in runs])
     return 0
@@ -37,10 +40,10 @@ def _row(run: "LiveRun", now: float) -> tuple[str, ...]:
     return (
         run.run_id,
         run.language or "-",
-        run.state,
+        "pooled" if run.ahead and run.state == "running" else run.state,
         f"{max(0, now - run.created):.0f}s",
         f"{run.deadline - now:.0f}s" if run.deadline > now else "over",
-        run.principal,
+        run.principal or "-",
         _process(run.owner),
     )
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from sandbox_runner.cli.engine import connected
+from sandbox_runner.cli.engine import inventories
 from sandbox_runner.cli.exits import emit, one_line
 from sandbox_runner.cli.parsing import add_settings
 
@@ -16,10 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Removes the containers of ours that no living process owns, and says which they were."""
-    from sandbox_runner.engines.docker import inventory  # noqa: PLC0415 - loads the SDK
-
-    with connected(arguments) as client:
-        removed = inventory.reap(client)
+    with inventories(arguments) as engines:
+        removed = [run for engine in engines for run in engine.reap()]
     for run in removed:
         emit(one_line(f"removed run {run.run_id} ({run.language or 'command'}, {run.state})"))
     if not removed:

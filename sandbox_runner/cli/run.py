@@ -1,21 +1,25 @@
 """`sandbox-runner run`: one program, its output as it is produced, its exit status as ours."""
 
 import argparse
-import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
-from sandbox_runner.cli.exits import emit, exit_status, say, write_status
+from sandbox_runner.cli.exits import emit, exit_status, say
 from sandbox_runner.cli.parsing import add_settings, settings
 from sandbox_runner.cli.program import build_request
-from sandbox_runner.cli.signals import Ending, ending_signals
-from sandbox_runner.cli.streams import Terminal
+from sandbox_runner.cli.signals import ending_signals
 from sandbox_runner.config import Config, load_config
-from sandbox_runner.events import Event, Output
+from sandbox_runner.errors import EngineUnavailable
+from sandbox_runner.head_start import HeadStart, head_start
 from sandbox_runner.languages import find_language
 from sandbox_runner.policy import check
 from sandbox_runner.request import RunRequest
-from sandbox_runner.result import RunResult
 from sandbox_runner.spec import ResolvedLimits
+
+if TYPE_CHECKING:
+    from sandbox_runner.result import RunResult
 
 EXAMPLES = """\
 sandbox-runner run -c 'print(2**100)'
@@ -48,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     program.required = False
     _add_program_options(parser)
     _add_limits(parser)
-    parser.add_argument("--engine", metavar="E", help="the container engine: auto or docker")
+    parser.add_argument("--engine", metavar="E", help="the container engine: auto, docker or oci")
     parser.add_argument(
         "--quiet", action="store_true", help="say nothing on stderr about limits that were met"
     )
@@ -96,22 +100,14 @@ def execute(arguments: argparse.Namespace) -> int:
     request = build_request(arguments, config)
     language = find_language(request.language) if request.language else None
     limits = check(config.policy(), request, language=language)  # refused before an engine is looked for
-    return asyncio.run(_run(request, limits, config, arguments))
+    with ending_signals() as ending, _begun(config, request) as head:
+        from sandbox_runner.cli.follow import follow, opened  # noqa: PLC0415 - the container starts meanwhile
+        from sandbox_runner.runner import take_over  # noqa: PLC0415 - as above
 
-
-async def _run(
-    request: RunRequest, limits: ResolvedLimits, config: Config, arguments: argparse.Namespace
-) -> int:
-    output = _Output(silent=arguments.json)
-    with ending_signals() as ending:
-        try:
-            result = await _stream(request, config, output, ending)
-        except asyncio.CancelledError:
-            if ending.signal is None:
-                raise
-            return 128 + ending.signal
-    if output.failure is not None:
-        return write_status(output.failure)
+        stream = take_over(head, lossless=True) if head else opened(config, request)
+        result = follow(stream, ending, silent=arguments.json)
+    if isinstance(result, int):
+        return result
     if arguments.json:
         emit(json.dumps(result.as_dict()))
     if not arguments.quiet:
@@ -121,36 +117,21 @@ async def _run(
     return exit_status(result)
 
 
-async def _stream(request: RunRequest, config: Config, output: "_Output", ending: Ending) -> RunResult:
-    from sandbox_runner.runner import Runner  # noqa: PLC0415 - the engine's SDK loads with it
-
-    async with Runner.open(config) as runner, runner.stream(request, lossless=True) as stream:
-        ending.cancel_run = stream.cancel
-        async for event in stream:
-            await output.take(event)
-            if output.failure is not None:
-                stream.cancel()
-        return await stream.result()
-
-
-class _Output:
-    """Where events go. ``failure`` is what our stdout or stderr said when it took no more."""
-
-    def __init__(self, *, silent: bool) -> None:
-        self._terminal = None if silent else Terminal()
-        self.failure: OSError | None = None
-
-    async def take(self, event: Event) -> None:
-        if self._terminal is None or self.failure is not None:
-            return
-        if isinstance(event, Output):
-            try:
-                await self._terminal.write(event.stream, event.data)
-            except OSError as error:
-                self.failure = error
+@contextmanager
+def _begun(config: Config, request: RunRequest) -> Iterator[HeadStart | None]:
+    """The run, begun on a Docker engine; None where there may be the embedded one instead."""
+    with ExitStack() as stack:
+        head = None
+        try:
+            if config.engine != "oci":
+                head = stack.enter_context(head_start(config, request))
+        except EngineUnavailable:
+            if config.engine == "docker" or config.docker_host:
+                raise
+        yield head
 
 
-def _say_notes(result: RunResult, limits: ResolvedLimits, config: Config) -> None:
+def _say_notes(result: "RunResult", limits: ResolvedLimits, config: Config) -> None:
     if result.status in ("exited", "signaled") and not result.limits_hit and not result.reason:
         return
     from sandbox_runner.cli.notes import notes  # noqa: PLC0415 - few runs have any

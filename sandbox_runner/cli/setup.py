@@ -6,14 +6,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sandbox_runner.cli.exits import emit, one_line
 from sandbox_runner.cli.parsing import add_settings, settings
-from sandbox_runner.cli.progress import shown_progress
+from sandbox_runner.cli.progress import Display, shown_progress
 from sandbox_runner.config import Config, load_config
 from sandbox_runner.errors import BuildFailed
+from sandbox_runner.places import state_folder
 from sandbox_runner.request import RunRequest
 
 if TYPE_CHECKING:
@@ -26,12 +28,13 @@ EXAMPLES = """\
 sandbox-runner setup
 sudo sandbox-runner setup --yes
 sandbox-runner setup --base debian:trixie
-sandbox-runner setup --fresh"""
+sandbox-runner setup --fresh
+sudo sandbox-runner setup --engine oci --yes"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `setup`."""
-    parser.add_argument("--engine", choices=["docker"], default="docker", help="the container engine")
+    parser.add_argument("--engine", choices=["docker", "oci"], help="the container engine")
     parser.add_argument("--yes", action="store_true", help="install and start what is missing without asking")
     parser.add_argument("--base", metavar="IMAGE", help="build on this Debian image instead")
     parser.add_argument("--fresh", action="store_true", help="build all anew, with the newest packages")
@@ -40,25 +43,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Finds or makes an engine, builds the images, runs their self-tests."""
-    from sandbox_runner.provision import host, setup, state  # noqa: PLC0415 - loads the SDK
-    from sandbox_runner.provision.selftest import require_passed  # noqa: PLC0415
+    from sandbox_runner.provision.selftest import require_passed  # noqa: PLC0415 - loads the SDK
 
     config = load_config(flags=settings(arguments)).config
+    engine = arguments.engine or ("oci" if config.engine == "oci" else "docker")
     with _last_lines(), shown_progress() as display:
-        prepared = setup.prepare(
-            connector(config),
-            host=host.this_host(),
-            folder=state.state_folder(),
-            consent=partial(display.ask, yes=arguments.yes),
-            report=display.report,
-            remote=bool(config.docker_host or os.environ.get("DOCKER_HOST")),
-            base=arguments.base,
-            fresh=arguments.fresh,
-        )
-        require_passed(asyncio.run(_selftests(config, display.report)))
-    built = f"built {', '.join(prepared.built)}" if prepared.built else "all images were current"
-    emit(f"Ready ({built}). Try: sandbox-runner run -c 'print(2**100)'")
+        prepare = _prepare_oci if engine == "oci" else _prepare_docker
+        built = prepare(arguments, config, display)
+        require_passed(asyncio.run(_selftests(replace(config, engine=engine), display.report)))
+    told = f"built {', '.join(built)}" if built else "all images were current"
+    emit(f"Ready ({told}). Try: sandbox-runner run -c 'print(2**100)'")
     return 0
+
+
+def _prepare_docker(arguments: argparse.Namespace, config: Config, display: Display) -> tuple[str, ...]:
+    from sandbox_runner.provision import host, setup  # noqa: PLC0415 - loads the SDK
+
+    return setup.prepare(
+        connector(config),
+        host=host.this_host(),
+        folder=state_folder(),
+        consent=partial(display.ask, yes=arguments.yes),
+        report=display.report,
+        remote=bool(config.docker_host or os.environ.get("DOCKER_HOST")),
+        base=arguments.base,
+        fresh=arguments.fresh,
+    ).built
+
+
+def _prepare_oci(arguments: argparse.Namespace, config: Config, display: Display) -> tuple[str, ...]:
+    from sandbox_runner.provision import host, oci_setup  # noqa: PLC0415 - loads the SDK
+
+    return oci_setup.prepare_oci(
+        connector(config),
+        host=host.this_host(),
+        folder=state_folder(),
+        consent=partial(display.ask, yes=arguments.yes),
+        report=display.report,
+        oci_runtime=config.oci_runtime,
+        base=arguments.base,
+        fresh=arguments.fresh,
+    )
 
 
 def connector(config: Config) -> Callable[[], "APIClient"]:

@@ -5,12 +5,14 @@ import select
 import stat
 import sys
 from collections.abc import AsyncIterator
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from sandbox_runner.cli.exits import say
 from sandbox_runner.cli.lane import Lane
 from sandbox_runner.errors import InvalidRequest
-from sandbox_runner.events import Stream
+
+if TYPE_CHECKING:
+    from sandbox_runner.events import Stream
 
 _CHUNK = 64 * 1024
 
@@ -63,7 +65,7 @@ class Terminal:
         self._lane = Lane("output")
         self._descriptors = {"stdout": _descriptor(sys.stdout), "stderr": _descriptor(sys.stderr)}
 
-    async def write(self, stream: Stream, data: bytes) -> None:
+    async def write(self, stream: "Stream", data: bytes) -> None:
         """Returns when all of ``data`` is written. Raises OSError where no more is taken."""
         descriptor = self._descriptors[stream]
         if descriptor is not None:

@@ -9,6 +9,7 @@ from sandbox_runner.cli.progress import shown_progress
 from sandbox_runner.cli.setup import connector
 from sandbox_runner.config import load_config
 from sandbox_runner.errors import InvalidRequest
+from sandbox_runner.places import state_folder
 
 EXAMPLES = """\
 sandbox-runner uninstall
@@ -30,9 +31,9 @@ def execute(arguments: argparse.Namespace) -> int:
     if not arguments.yes and not consents(_QUESTION, yes=False):
         emit("Nothing was removed.")
         return 1
-    from sandbox_runner.provision import state, uninstall  # noqa: PLC0415 - loads the SDK
+    from sandbox_runner.provision import uninstall  # noqa: PLC0415 - loads the SDK
 
     with shown_progress() as display:
-        left = uninstall.uninstall(connector(config), folder=state.state_folder(), report=display.report)
+        left = uninstall.uninstall(connector(config), folder=state_folder(), report=display.report)
     emit("\n".join(left) or "Everything that setup made is removed.")
     return 0

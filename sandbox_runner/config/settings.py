@@ -5,6 +5,7 @@ rest of its own preparation together.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -18,6 +19,9 @@ _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
 _MAX_SIZE = 1 << 53  # as far as `parse_size` is exact
 _MAX_SECONDS = 1e9
 _MAX_COUNT = 1 << 22
+_MAX_PORT = (1 << 16) - 1
+KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.@-]{0,62}):sha256:([0-9a-f]{64})")
+"""A key of the HTTP server as it is stored: whose it is, and the SHA-256 of its secret."""
 _LIMITED = (
     "wall_time", "cpu_time", "memory", "cpus", "pids", "workspace", "tmp", "capture", "output",
 )  # fmt: skip
@@ -27,12 +31,14 @@ _LIMITED = (
 class Kind:
     """What a setting is: its unit as documented, what to write, and how that is read.
 
-    ``read`` makes a value of what a file, a text or a caller gave, or raises ValueError.
+    ``read`` makes a value of what a file, a text or a caller gave, or raises ValueError. What cannot
+    be read is shown in the error, except where it may be a ``secret``.
     """
 
     unit: str
     give: str
     read: Callable[[object], object]
+    secret: bool = False
 
 
 def _number(value: object) -> float:
@@ -71,10 +77,33 @@ def _text(value: object) -> str:
     return value
 
 
+def _port(value: object) -> int:
+    number = _whole(0)(value)
+    if number > _MAX_PORT:
+        raise ValueError(value)
+    return number
+
+
+def _keys(value: object) -> tuple[str, ...]:
+    keys = _words(value)
+    if not all(map(KEY_LINE.fullmatch, keys)):
+        raise ValueError
+    return keys
+
+
 def _engine(value: object) -> str:
-    if value not in ("auto", "docker"):
+    if value not in ("auto", "docker", "oci"):
         raise ValueError(value)
     return str(value)
+
+
+def _truth(value: object) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or value.lower() not in words:
+        raise ValueError(value)
+    return words[value.lower()]
 
 
 def _words(value: object) -> tuple[str, ...]:
@@ -102,7 +131,10 @@ _PLACES = Kind("count", "a whole number, 1 or more", _optional(_whole(1)))
 _NAME = Kind("name", "a name", _text)
 _OPTIONAL_TEXT = Kind("text", "text", _optional(_text))
 _WORDS = Kind("list", 'a list such as ["a", "b"]; as a variable or flag a,b', _words)
-_ENGINE = Kind("name", "auto or docker", _engine)
+_TRUTH = Kind("true or false", "true or false", _truth)
+_PORT = Kind("port", "a port from 1 to 65535, or 0 for any that is free", _port)
+_KEYS = Kind("list", "NAME:sha256:HASH, as 'sandbox-runner http --new-key NAME' makes it", _keys, secret=True)
+_ENGINE = Kind("name", "auto, docker or oci", _engine)
 
 
 def _setting(default: object, kind: Kind, description: str) -> Any:  # noqa: ANN401 - as dataclasses.field
@@ -116,7 +148,9 @@ class Config:
     Raises ConfigError for a value that cannot be used, and where a default is above its ceiling.
     """
 
-    engine: str = _setting("auto", _ENGINE, "The container engine; auto is the Docker engine that answers.")
+    engine: str = _setting(
+        "auto", _ENGINE, "The container engine; auto is a Docker engine that answers, else oci."
+    )
     docker_host: str | None = _setting(
         None, _OPTIONAL_TEXT, "Address of the Docker engine; none means DOCKER_HOST, else its usual places."
     )
@@ -130,6 +164,11 @@ class Config:
         None, _PLACES, "Runs at one time; none means what the engine's cores and memory allow."
     )
     queue_size: int = _setting(64, _COUNT, "Runs that may wait for their turn; more are told to retry later.")
+    pool_max: int = _setting(
+        8, _COUNT, "Containers that a server keeps waiting for runs to come, at most; 0 means none."
+    )
+    pool_min: int = _setting(0, _COUNT, "How many it keeps of each kind that was used, even where idle.")
+    pool_idle: float = _setting(300.0, _SECONDS, "How long one that no run needed is kept.")
     profile: str = _setting("default", _NAME, "The seccomp profile where a run names none.")
     profiles: tuple[str, ...] = _setting(
         ("default", "strict"), _WORDS, "The seccomp profiles that a run may name."
@@ -164,6 +203,31 @@ class Config:
     max_code: int = _setting(_MIB, _SIZE, "Size of a program's code.")
     max_files: int = _setting(256, _COUNT, "Files that a run may bring.")
     max_file_bytes: int = _setting(64 * _MIB, _SIZE, "Size of these files in all.")
+
+    shown_output: int = _setting(
+        16 * _KIB, _SIZE, "Output that a tool's answer shows, per stream; read_output reads all."
+    )
+    spool: int = _setting(256 * _MIB, _SIZE, "Output of all runs that a server keeps to be read.")
+    run_ttl: float = _setting(3600.0, _SECONDS, "How long a server keeps a run that is over.")
+    build_on_first_use: bool = _setting(
+        True, _TRUTH, "Whether the stdio server builds missing images when a run needs them."
+    )
+
+    host: str = _setting("127.0.0.1", _NAME, "The address that the HTTP server listens on.")
+    port: int = _setting(8000, _PORT, "The port that it listens on.")
+    allowed_hosts: tuple[str, ...] = _setting(
+        (), _WORDS, "Names that clients may call it by, beside those of its own address."
+    )
+    allowed_origins: tuple[str, ...] = _setting(
+        (), _WORDS, "Web origins that may call it, such as https://tools.example; other web pages may not."
+    )
+    keys: tuple[str, ...] = _setting((), _KEYS, "Hashes of the keys that it accepts, as NAME:sha256:HASH.")
+    keys_file: str | None = _setting(
+        None, _OPTIONAL_TEXT, "File with more of them; none means http-keys beside the user's config.toml."
+    )
+    max_body: int = _setting(16 * _MIB, _SIZE, "Size of a request to it.")
+    body_time: float = _setting(30.0, _SECONDS, "How long the body of a request may take to arrive.")
+    drain_time: float = _setting(20.0, _SECONDS, "How long calls may go on when it is told to end.")
 
     def __post_init__(self) -> None:
         values = {name: getattr(self, name) for name in SETTINGS}
@@ -210,9 +274,8 @@ def checked(values: Mapping[str, object], *, sources: Mapping[str, str]) -> dict
         try:
             read[name] = setting.kind.read(value)
         except (ValueError, OverflowError):
-            raise ConfigError(
-                f"{_from(name, sources)}{name} is {value!r}; give {setting.kind.give}."
-            ) from None
+            shown = "not what it must be" if setting.kind.secret else repr(value)
+            raise ConfigError(f"{_from(name, sources)}{name} is {shown}; give {setting.kind.give}.") from None
     _check_ceilings(read, sources)
     if read["profile"] not in read["profiles"]:
         raise ConfigError(
@@ -245,6 +308,8 @@ def format_setting(name: str, value: object) -> str:
             return "none"
         case tuple():
             return ",".join(value)
+        case bool():
+            return str(value).lower()
         case int() if SETTINGS[name].kind.unit == "bytes":
             return format_size(value)
         case float():

@@ -13,6 +13,7 @@ from sandbox_runner.doctor.facts import FACTS
 from sandbox_runner.doctor.finding import Finding
 from sandbox_runner.doctor.limits import LIMITS
 from sandbox_runner.doctor.trial import Probe, examine_trial
+from sandbox_runner.engines.choice import OCI
 from sandbox_runner.errors import EngineError
 from sandbox_runner.runner import Runner
 
@@ -32,21 +33,33 @@ async def diagnose(config: Config) -> AsyncIterator[Finding]:
     It runs programs on the configured engine for some seconds. Raises nothing for an engine, an image
     or a container that does not do its part: that is a finding that does not hold.
     """
-    from sandbox_runner.engines.docker.connection import connect  # noqa: PLC0415 - it loads the SDK
-
     config = _roomy(config)
     async with AsyncExitStack() as stack:
         try:
-            runner = await stack.enter_async_context(Runner.open(config))
-            client = await to_thread.run_sync(connect, config.docker_host)
+            running = await stack.enter_async_context(AsyncExitStack())
+            runner = await running.enter_async_context(Runner.open(config))
+            config = replace(config, engine=runner.engine_name)
+            life = await _life(stack, config, runner.instance)
         except EngineError as error:
             yield _no_engine(str(error))
             return
-        stack.callback(client.close)
         async for finding in examine(runner):
             yield finding
-        async for finding in examine_life(client, config, instance=runner.instance):
+        await running.aclose()  # it waits for the containers of the last runs
+        async for finding in life:
             yield finding
+
+
+async def _life(stack: AsyncExitStack, config: Config, instance: str) -> AsyncIterator[Finding]:
+    if config.engine == OCI:
+        from sandbox_runner.doctor.embedded import examine_embedded  # noqa: PLC0415 - as below
+
+        return examine_embedded(config, instance=instance)
+    from sandbox_runner.engines.docker.connection import connect  # noqa: PLC0415 - it loads the SDK
+
+    client = await to_thread.run_sync(connect, config.docker_host)
+    stack.callback(client.close)
+    return examine_life(client, config, instance=instance)
 
 
 async def examine(runner: Runner, *, probes: Sequence[Probe] = PROBES) -> AsyncIterator[Finding]:
@@ -59,7 +72,7 @@ async def examine(runner: Runner, *, probes: Sequence[Probe] = PROBES) -> AsyncI
 async def examine_life(client: "APIClient", config: Config, *, instance: str) -> AsyncIterator[Finding]:
     """Whether containers are left behind, and what the engine tells of its machine. Raises nothing.
 
-    ``instance`` is that of a runner that has done its work.
+    ``instance`` is that of a runner that is closed.
     """
     from sandbox_runner.doctor.host import judge_host, read_facts  # noqa: PLC0415 - with the two below
     from sandbox_runner.doctor.life import find_left, find_left_by_killed_owner  # noqa: PLC0415 - the SDK

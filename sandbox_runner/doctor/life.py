@@ -13,7 +13,8 @@ import anyio
 from sandbox_runner.config import Config
 from sandbox_runner.doctor.finding import Finding
 from sandbox_runner.engines.docker.calls import Caller
-from sandbox_runner.engines.docker.inventory import LiveRun, list_runs, remove_runs
+from sandbox_runner.engines.docker.inventory import list_runs, remove_runs
+from sandbox_runner.engines.live_runs import LiveRun
 from sandbox_runner.errors import EngineError
 
 if TYPE_CHECKING:
@@ -30,15 +31,15 @@ _LOOK = 0.05  # seconds between two looks at what the engine lists
 async def find_left(client: "APIClient", instance: str) -> Finding:
     """Whether a container of the runner ``instance`` is left. Raises nothing."""
     try:
-        left = await _asked(client, lambda: _still_there(client, instance))
+        left = await _asked(client, lambda: list_runs(client, instance=instance))
         await _asked(client, lambda: remove_runs(client, left))
     except EngineError as error:
-        return _finding("life.no_leak/runs", "unknown", str(error), "Make the engine answer first.")
+        return life_finding("life.no_leak/runs", "unknown", str(error), "Make the engine answer first.")
     if left:
-        return _finding(
+        return life_finding(
             "life.no_leak/runs", "failed", _listed(left), "Report it as a bug; run: sandbox-runner reap"
         )
-    return _finding("life.no_leak/runs", "ok", "no container is left of the runs above")
+    return life_finding("life.no_leak/runs", "ok", "no container is left of the runs above")
 
 
 async def find_left_by_killed_owner(
@@ -56,27 +57,26 @@ async def find_left_by_killed_owner(
         await _asked(client, lambda: remove_runs(client, left))
     except (EngineError, OSError, TimeoutError) as error:
         reason = str(error) or f"the process had no containers after {START_TIME} s"
-        return _finding(control, "unknown", reason, "The probe could not run; look into that first.")
+        return life_finding(control, "unknown", reason, "The probe could not run; look into that first.")
     if before != ["created", "running"]:
         reason = f"the process had these containers: {', '.join(before) or 'none'}"
-        return _finding(control, "unknown", reason, "The probe could not run; look into that first.")
+        return life_finding(control, "unknown", reason, "The probe could not run; look into that first.")
     if left:
         remedy = "Nothing must end the watchdog, a child process of the runner's; run: sandbox-runner reap"
-        return _finding(control, "failed", _listed(left), remedy)
-    return _finding(control, "ok", f"all gone within {REMOVAL_TIME} s")
+        return life_finding(control, "failed", _listed(left), remedy)
+    return life_finding(control, "ok", f"all gone within {REMOVAL_TIME} s")
 
 
 async def _kill_owner(
     client: "APIClient", config: Config, command: Sequence[str], instance: str
 ) -> list[str]:
     """The states of the containers that the process had when it was killed."""
-    told = json.dumps({"instance": instance, "config": asdict(config)}).encode()
     process = await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         with anyio.fail_after(START_TIME):
-            await process.stdin.send(told + b"\n")
+            await process.stdin.send(told_to_owner(config, instance))
             try:
                 await process.stdout.receive(1)
             except anyio.EndOfStream:
@@ -95,14 +95,9 @@ async def _kill_owner(
 async def _wait_until_gone(client: "APIClient", instance: str) -> list[LiveRun]:
     left: list[LiveRun] = []
     with anyio.move_on_after(REMOVAL_TIME):
-        while left := await _asked(client, lambda: _still_there(client, instance)):  # noqa: ASYNC110 - the engine tells nobody
+        while left := await _asked(client, lambda: list_runs(client, instance=instance)):  # noqa: ASYNC110 - the engine tells nobody
             await anyio.sleep(_LOOK)
     return left
-
-
-def _still_there(client: "APIClient", instance: str) -> list[LiveRun]:
-    """Docker 20.10 may go on listing one as removing when it is gone for good."""
-    return [run for run in list_runs(client, instance=instance) if run.state != "removing"]
 
 
 async def _asked(client: "APIClient", call: Callable[[], T]) -> T:
@@ -113,7 +108,13 @@ def _listed(runs: Sequence[LiveRun]) -> str:
     return "left: " + ", ".join(f"{run.container_id[:12]} ({run.state})" for run in runs)
 
 
-def _finding(control: str, status: str, evidence: str, remedy: str = "") -> Finding:
+def told_to_owner(config: Config, instance: str) -> bytes:
+    """The line that `owner.main` reads."""
+    return json.dumps({"instance": instance, "config": asdict(config)}).encode() + b"\n"
+
+
+def life_finding(control: str, status: str, evidence: str, remedy: str = "") -> Finding:
+    """A finding on one of the two controls here."""
     promises = {
         "life.no_leak/runs": "No container outlives its run.",
         "life.no_leak/killed_owner": "No container outlives a killed owner by more than 5 seconds.",

@@ -7,24 +7,22 @@ are there. Only the watchdog removes a container that never ran, so both states 
 import asyncio
 import json
 import os
-import secrets
 import sys
-import time
 
 from anyio import to_thread
 
 from sandbox_runner.capacity import Capacity, Room
 from sandbox_runner.config import Config
+from sandbox_runner.engines.choice import open_engine
 from sandbox_runner.engines.docker.connection import connect
-from sandbox_runner.engines.docker.engine import DockerEngine, open_docker_engine
+from sandbox_runner.engines.docker.engine import DockerEngine
 from sandbox_runner.engines.docker.mapping import create_body
+from sandbox_runner.keeping import open_keeper
 from sandbox_runner.languages import find_language
-from sandbox_runner.owner import current_owner
+from sandbox_runner.placement import Placements
 from sandbox_runner.policy import admit
 from sandbox_runner.request import LOCAL_USER, Limits, RunRequest
 from sandbox_runner.runner import Runner
-from sandbox_runner.spec import Placement
-from sandbox_runner.user_ids import leased_user_id
 from sandbox_runner.watchdog import guarded
 
 _REQUEST = RunRequest(
@@ -38,14 +36,18 @@ async def main() -> None:
     """Does not return while it is not killed, but for the time that its run may take."""
     told = json.loads(sys.stdin.readline())
     config, instance = Config(**told["config"]), told["instance"]
-    with guarded(instance, docker_host=config.docker_host) as watchdog:
-        async with open_docker_engine(config.docker_host) as engine:
-            await _create(engine, config, instance)
+    placements = Placements(instance)
+    opening = open_engine(config.engine, docker_host=config.docker_host, oci_runtime=config.oci_runtime)
+    async with opening as (kind, engine), open_keeper() as keeper:
+        with guarded(instance, engine=kind, docker_host=config.docker_host) as watchdog:
+            if isinstance(engine, DockerEngine):  # the other has nothing between none and running
+                await _create(engine, config, placements)
 
             async def measure() -> Room:
                 return Room(1, 1 << 40)
 
-            runner = Runner(engine, config.policy(), Capacity(measure, queue_size=1), watchdog, instance)
+            capacity = Capacity(measure, queue_size=1)
+            runner = Runner(engine, config.policy(), capacity, watchdog, keeper, placements)
             async with runner.stream(_REQUEST) as events:
                 async for _ in events:
                     os.write(1, b"!")
@@ -55,17 +57,10 @@ async def main() -> None:
         os._exit(1)
 
 
-async def _create(engine: DockerEngine, config: Config, instance: str) -> None:
+async def _create(engine: DockerEngine, config: Config, placements: Placements) -> None:
     """Creates a container as a run would, and goes no further."""
     language = find_language("python")
-    with leased_user_id() as uid:
-        placement = Placement(
-            run_id=secrets.token_hex(8),
-            instance=instance,
-            owner=current_owner(),
-            uid=uid,
-            created=int(time.time()),
-        )
+    with placements.lease() as placement:
         image = await engine.image(language.image)
         spec = admit(
             config.policy(), _REQUEST, LOCAL_USER, language=language, image=image, placement=placement

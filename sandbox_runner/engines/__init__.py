@@ -1,14 +1,16 @@
 """The seam between deciding and enforcing: what an engine must do, and the choice of one."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from sandbox_runner.events import Event, Exited
-from sandbox_runner.spec import ContainerSpec, Image, Job
+from sandbox_runner.spec import ContainerSpec, Image, Job, ResolvedLimits
 
-Emit = Callable[[Event], Awaitable[None]]
+if TYPE_CHECKING:
+    from sandbox_runner.events import Event, Exited
+
+Emit: TypeAlias = "Callable[[Event], Awaitable[None]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,15 @@ class Container(Protocol):
 
     id: str
 
-    async def execute(self, job: Job, emit: Emit) -> Exited:
+    async def prepare(self) -> None:
+        """Has the interpreter that waits for a job import ``spec.preload``; returns when that is done.
+
+        For a container that is started ahead of its run: a run that is there already would wait for it.
+        Raises StartFailed, or ContainerLost.
+        """
+        ...
+
+    async def execute(self, job: Job, emit: Emit) -> "Exited":
         """Runs ``job``; hands Started and each Output to ``emit`` as they come.
 
         While ``emit`` waits nothing is read, so that in the end the program waits, too.
@@ -34,6 +44,17 @@ class Container(Protocol):
         enforced here even if what runs inside does not.
         Raises InvalidRequest where the program or a file cannot be put in place, ContainerLost
         where the engine went away.
+        """
+        ...
+
+    async def lost(self) -> None:
+        """Returns when the container, which has no job yet, has died. Cancel it before `execute`."""
+        ...
+
+    async def resize(self, limits: ResolvedLimits) -> None:
+        """Gives a container that has no job yet the limits that its engine ``resizes``.
+
+        Raises ControlNotEnforced where it cannot.
         """
         ...
 
@@ -46,7 +67,12 @@ class Container(Protocol):
 
 
 class Engine(Protocol):
-    """A container engine: all that `runner` knows of one."""
+    """A container engine: all that `runner` knows of one.
+
+    ``resizes`` names the limits that it can change while a container waits for its job.
+    """
+
+    resizes: Collection[str]
 
     async def image(self, name: str) -> Image:
         """The image that ``name`` means now: one of ours by its short name, else as the engine knows it.

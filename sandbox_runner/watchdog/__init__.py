@@ -38,8 +38,8 @@ class Watchdog:
 
 
 @contextmanager
-def guarded(instance: str, *, docker_host: str | None) -> Iterator[Watchdog]:
-    """A watchdog over the containers of ``instance`` for as long as the context lasts."""
+def guarded(instance: str, *, engine: str = "docker", docker_host: str | None) -> Iterator[Watchdog]:
+    """A watchdog over the containers of ``instance`` on ``engine`` for as long as the context lasts."""
     reader, writer = os.pipe()
     try:
         process = subprocess.Popen(
@@ -59,7 +59,13 @@ def guarded(instance: str, *, docker_host: str | None) -> Iterator[Watchdog]:
         os.close(reader)
     watchdog = Watchdog(writer)
     watchdog._send(
-        {"instance": instance, "docker_host": docker_host, "path": sys.path, "parent": os.getpid()}
+        {
+            "instance": instance,
+            "engine": engine,
+            "docker_host": docker_host,
+            "path": sys.path,
+            "parent": os.getpid(),
+        }
     )
     try:
         yield watchdog

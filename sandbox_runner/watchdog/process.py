@@ -6,6 +6,7 @@ import select
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,6 +99,10 @@ def _removed(opening: Message, name: str) -> bool:
 
 
 def _sweep(opening: Message) -> None:
+    sys.path[:] = opening["path"]
+    if opening["engine"] == "oci":
+        _sweep_oci(opening["instance"])
+        return
     give_up = time.monotonic() + _RETRY_TIME
     for pause in _PASSES:
         time.sleep(pause)
@@ -105,6 +110,15 @@ def _sweep(opening: Message) -> None:
             if time.monotonic() > give_up:
                 return
             time.sleep(1)
+
+
+def _sweep_oci(instance: str) -> None:
+    from sandbox_runner.engines.oci.inventory import remove_instance  # noqa: PLC0415 - see _asked
+
+    for pause in _PASSES:
+        time.sleep(pause)
+        with suppress(Exception):  # whatever failed, trying again is all there is, and nobody listens
+            remove_instance(instance)
 
 
 def _remove_all(client: "APIClient", instance: str) -> None:

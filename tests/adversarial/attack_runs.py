@@ -72,6 +72,7 @@ class Attack:
     limits: Limits = PATIENT
     stdin: Stdin = b""
     without: str = ""
+    artifacts: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -87,6 +88,7 @@ class Attack:
             stdin=self.stdin,
             limits=self.limits,
             files=[helper] if python else [],
+            artifacts=self.artifacts,
         )
 
 

@@ -1,11 +1,13 @@
 """A process that runs programs without end, for the tests that kill it. Prints its pid once it is up.
 
-With an image's name it runs there; with --die it kills itself between create and start.
+With an image's name it runs there; with --die it kills itself between create and start; with --pool
+other containers wait meanwhile.
 """
 
 import os
 import signal
 import sys
+from functools import partial
 
 import anyio
 
@@ -18,8 +20,8 @@ async def die(_container: DockerContainer) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def main(image: str | None) -> None:
-    async with Runner.open() as runner:
+async def main(image: str | None, *, pool: bool) -> None:
+    async with Runner.open(pool=pool) as runner:
         print(os.getpid(), flush=True)
         while True:
             request = RunRequest(
@@ -32,4 +34,7 @@ arguments = sys.argv[1:]
 if "--die" in arguments:
     arguments.remove("--die")
     DockerContainer.start = die  # type: ignore[method-assign]
-anyio.run(main, arguments[0] if arguments else None)
+pool = "--pool" in arguments
+if pool:
+    arguments.remove("--pool")
+anyio.run(partial(main, arguments[0] if arguments else None, pool=pool))

@@ -89,6 +89,37 @@ def test_kills_leave_no_container_without_an_agent_either(docker_client, built_i
         assert wait_until_gone(docker_client, [owner.pid for owner in owners], killed) == {}
 
 
+@pytest.mark.timeout(300)
+def test_kills_leave_no_container_that_waits_either(docker_client, built_image):
+    for _ in range(5):
+        owners = [start_owner("--pool") for _ in range(2)]
+        for owner in owners:
+            while not any(run.ahead for run in list_runs(docker_client) if f":{owner.pid}:" in run.owner):
+                assert owner.poll() is None
+            time.sleep(random.uniform(0, LONGEST_RUN / BATCH))
+            os.killpg(owner.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        for owner in owners:
+            end(owner)
+        assert wait_until_gone(docker_client, [owner.pid for owner in owners], killed) == {}
+
+
+@pytest.mark.timeout(300)
+def test_kills_of_a_command_line_leave_no_container(docker_client, built_image):
+    command = [sys.executable, "-m", "sandbox_runner", "run", "--memory", "64m", "--", "sleep", "60"]
+    states: set[str] = set()
+    for _ in range(20):
+        owners = [subprocess.Popen(command, start_new_session=True) for _ in range(BATCH)]
+        for owner in owners:
+            time.sleep(random.uniform(0, 2 * LONGEST_RUN / BATCH))
+            states.update(text.rpartition(" ")[2] for text in left_by(docker_client, owner.pid))
+            os.killpg(owner.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        assert [owner.wait() for owner in owners] == [-signal.SIGKILL] * BATCH
+        assert wait_until_gone(docker_client, [owner.pid for owner in owners], killed) == {}
+    assert states, "no moment fell after create"
+
+
 @pytest.mark.parametrize("watched", [True, False])
 def test_a_container_that_was_never_started_is_left_only_without_the_watchdog(
     docker_client, built_image, watched

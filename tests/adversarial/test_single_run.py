@@ -41,10 +41,13 @@ class Outcome:
     check: Callable[[RunResult], bool] = lambda result: True
 
 
-def attack(file: str, *args: str, without: str = "", stdin: bytes = b"", **limits) -> Attack:
+def attack(
+    file: str, *args: str, without: str = "", stdin: bytes = b"", artifacts: tuple[str, ...] = (), **limits
+) -> Attack:
     return Attack(
-        file=file, args=args, without=without, stdin=stdin, limits=Limits(**limits) if limits else PATIENT
-    )
+        file=file, args=args, without=without, stdin=stdin, artifacts=artifacts,
+        limits=Limits(**limits) if limits else PATIENT,
+    )  # fmt: skip
 
 
 def all_of(answer: object, *names: str) -> dict[str, object]:
@@ -84,6 +87,17 @@ def odd(result: RunResult) -> bool:
 def only_printed(result: RunResult) -> bool:
     """The forged frames came as what they are, bytes of the program; the end is the true one."""
     return result.exit_code == 0 and b'"exit_code": 99' in result.captured["stderr"].head
+
+
+def only_its_own_files(result: RunResult) -> bool:
+    """Sixteen empty files came back, and nothing of what the links lead to; all others are counted."""
+    many = [file.path for file in result.artifacts if file.path != "swap.png"]  # a file or a link by chance
+    return (
+        len(result.artifacts) == 16
+        and not any(file.data for file in result.artifacts)
+        and many == [f"{number}-many.png" for number in range(len(many))]
+        and result.artifacts_omitted == 3000 - len(many) + 4 + 1
+    )
 
 
 PLACES = ("/workspace", "/tmp", "/dev/shm")
@@ -237,6 +251,13 @@ ATTACKS: dict[Attack, Outcome] = {
         check=lambda result: result.stdout == "did not read\n"
     ),
     attack("read_input.py"): Outcome(check=lambda result: result.stdout == "0\n"),
+    attack("given_back.py", artifacts=("*.png",)): Outcome(
+        told={
+            **all_of(IN, *(f"link {target}" for target in ("/etc/passwd", "/proc/1/environ", "/dev/zero"))),
+            "hard link": "EXDEV", "another folder in its place": "EROFS", "pipe": IN, "size": IN,
+        },
+        check=only_its_own_files,
+    ),
     # Escape.
     attack("pid_1.py"): Outcome(
         told={**PID_1, "joining its namespace": "EACCES", "joining it by its process": "EPERM"}

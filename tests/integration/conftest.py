@@ -4,11 +4,13 @@ Where something is missing the tests fail and say what to do.
 """
 
 import os
+from pathlib import Path
 
 import pytest
 from docker.errors import ImageNotFound
 
 from sandbox_runner.definitions import image_tag
+from sandbox_runner.engines.docker.connection import find_address
 from sandbox_runner.provision.base import find_base, obtain_base
 from sandbox_runner.provision.host import this_host
 from sandbox_runner.provision.removal import remove_image
@@ -29,6 +31,13 @@ def ignore(_progress) -> None:
 
 def agree(_question: str) -> bool:
     return True
+
+
+@pytest.fixture
+def engine_socket() -> Path:
+    address = find_address(None)
+    assert address.startswith("unix://"), "these tests need an engine behind a Unix socket"
+    return Path(address.removeprefix("unix://"))
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 
 from sandbox_runner.capacity import Capacity, Room
 from sandbox_runner.config import Config
-from sandbox_runner.engines.docker import container, mapping
+from sandbox_runner.engines.docker import begin, mapping
 from sandbox_runner.engines.docker.engine import open_docker_engine
+from sandbox_runner.keeping import open_keeper
+from sandbox_runner.placement import Placements
 from sandbox_runner.runner import Runner
 from sandbox_runner.seccomp import load_profile
 from sandbox_runner.spec import Rlimit, Tmpfs
@@ -123,17 +125,17 @@ async def runner_without(control: Without, monkeypatch, *, wrap=unchanged, confi
     def body(spec):
         return control.body(mapping.create_body(control.spec(spec)))
 
-    monkeypatch.setattr(container, "create_body", body)
+    monkeypatch.setattr(begin, "create_body", body)
     monkeypatch.setattr(mapping, "load_profile", lambda name: control.profile(load_profile(name)))
 
     async def measure() -> Room:
         return Room(4, 1 << 40)
 
     with guarded(INSTANCE, docker_host=None) as watchdog:
-        async with open_docker_engine(None) as engine:
+        async with open_docker_engine(None) as engine, open_keeper() as keeper:
             engine = wrap(Employing(engine, control.job))
             capacity = Capacity(measure, queue_size=4)
-            yield Runner(engine, config.policy(), capacity, watchdog, INSTANCE)
+            yield Runner(engine, config.policy(), capacity, watchdog, keeper, Placements(INSTANCE))
 
 
 class Employing:

@@ -192,7 +192,7 @@ def test_a_program_file_that_cannot_be_one_is_refused(refused, tmp_path, name, m
         (("--stdin", "missing", "-c", "1"), "missing"),
         (("--stdin", ".", "-c", "1"), "."),
         (("noextension",), "--language"),
-        (("--engine", "podmn", "-c", "1"), "auto or docker"),
+        (("--engine", "podmn", "-c", "1"), "auto, docker or oci"),
         (("--pids", "many", "-c", "1"), "many"),
         (("--memory", "1m", "-c", "1"), "16m"),
         (("-e", "A B=c", "-c", "1"), "A B"),

@@ -1,55 +1,89 @@
 """A real engine behind a connection that fails: what is safe is repeated, the rest is said."""
 
-from pathlib import Path
+import asyncio
+import threading
+from collections.abc import Callable, Container
 
 import pytest
+from anyio import to_thread
 from faulty_proxy import proxied
 
 from sandbox_runner import Config, Limits, Output, Runner, RunRequest
-from sandbox_runner.engines.docker import container, mapping
-from sandbox_runner.engines.docker.connection import find_address
+from sandbox_runner.engines.docker import begin, mapping
 from sandbox_runner.engines.docker.inventory import list_runs
 from sandbox_runner.errors import ControlNotEnforced, EngineError, EngineUnavailable, StartFailed
+from sandbox_runner.spec import ContainerSpec
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left")]
 ECHO = RunRequest(command=["echo", "hi"])
 
 
-class FirstTime:
-    """A fault for the first request whose line contains ``words``."""
+class Fault:
+    """A fault for the first request whose line contains ``words``, or for those of the numbers ``which``."""
 
-    def __init__(self, what: str, words: str, *, times: int = 1) -> None:
-        self.what, self.words, self.left, self.seen = what, words, times, 0
+    def __init__(self, what: str, words: str, *, which: Container[int] = (1,)) -> None:
+        self.what, self.words, self.which, self.seen = what, words, which, 0
 
     def __call__(self, line: str) -> str | None:
         if self.words not in line:
             return None
         self.seen += 1
-        self.left -= 1
-        return self.what if self.left >= 0 else None
+        return self.what if self.seen in self.which else None
 
 
-@pytest.fixture
-def engine_socket() -> Path:
-    address = find_address(None)
-    assert address.startswith("unix://"), "these tests need an engine behind a Unix socket"
-    return Path(address.removeprefix("unix://"))
+def body_with(change: dict[str, object]) -> Callable[[ContainerSpec], dict[str, object]]:
+    """`create_body` with other settings of the host."""
+
+    def body(spec):
+        made = mapping.create_body(spec)
+        return made | {"HostConfig": made["HostConfig"] | change}
+
+    return body
 
 
-@pytest.mark.parametrize("what", ["refuse", "swallow"])
-async def test_create_is_repeated_under_the_same_name(tmp_path, engine_socket, docker_client, what):
-    fault = FirstTime(what, "/containers/create")
+@pytest.mark.parametrize(
+    ("what", "which", "seen"),
+    [
+        ("refuse", (1,), 2),
+        ("swallow", (1,), 3),  # the second finds the first one's container and removes it
+        ("swallow", (1, 3), 5),
+        ("swallow", (1, 2), 4),  # that it was found is lost, too
+    ],
+)
+async def test_create_is_repeated_under_the_same_name(
+    tmp_path, engine_socket, docker_client, what, which, seen
+):
+    fault = Fault(what, "/containers/create", which=which)
     with proxied(tmp_path, engine_socket, fault) as (address, _):
         async with Runner.open(Config(docker_host=address)) as runner:
             async with runner.stream(ECHO) as stream:
                 mine = [run for run in list_runs(docker_client) if run.run_id == stream.run_id]
                 assert len(mine) == 1
                 assert (await stream.result()).stdout == "hi\n"
-    assert fault.seen == 2
+    assert fault.seen == seen
+
+
+async def test_a_task_that_is_cancelled_while_the_engine_creates_leaves_no_container(tmp_path, engine_socket):
+    creating, cancelled = threading.Event(), threading.Event()
+
+    def hold(line: str) -> None:
+        if "/containers/create" in line:
+            creating.set()
+            cancelled.wait()
+
+    with proxied(tmp_path, engine_socket, hold) as (address, _):
+        async with Runner.open(Config(docker_host=address)) as runner:
+            task = asyncio.create_task(runner.run(ECHO))
+            await to_thread.run_sync(creating.wait)
+            task.cancel()  # of asyncio itself: anyio's shields do not stop it
+            asyncio.get_running_loop().call_soon(cancelled.set)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await runner.run(ECHO)).ok  # what the engine was still doing is done by now
 
 
 async def test_start_is_never_repeated(tmp_path, engine_socket):
-    fault = FirstTime("swallow", "/start ")
+    fault = Fault("swallow", "/start ")
     with proxied(tmp_path, engine_socket, fault) as (address, _):
         async with Runner.open(Config(docker_host=address)) as runner:
             with pytest.raises(EngineUnavailable, match="stopped answering"):
@@ -58,7 +92,7 @@ async def test_start_is_never_repeated(tmp_path, engine_socket):
 
 
 async def test_repeating_has_a_bound(tmp_path, engine_socket):
-    fault = FirstTime("refuse", "/containers/create", times=1000)
+    fault = Fault("refuse", "/containers/create", which=range(1000))
     with proxied(tmp_path, engine_socket, fault) as (address, _):
         async with Runner.open(Config(docker_host=address)) as runner:
             with pytest.raises(EngineUnavailable):
@@ -98,14 +132,22 @@ async def test_a_container_removed_behind_our_back_is_a_broken_sandbox(docker_cl
     ],
 )
 async def test_what_the_engine_cannot_enforce_is_refused(monkeypatch, change, error):
-    def body(spec):
-        made = mapping.create_body(spec)
-        return made | {"HostConfig": made["HostConfig"] | change}
-
-    monkeypatch.setattr(container, "create_body", body)
+    monkeypatch.setattr(begin, "create_body", body_with(change))
     async with Runner.open() as runner:
         with pytest.raises(error):
             await runner.run(ECHO)
+
+
+@pytest.mark.parametrize("which", [(1,), (1, 3)])
+async def test_a_control_that_is_dropped_is_refused_also_where_the_warning_was_lost(
+    tmp_path, engine_socket, monkeypatch, which
+):
+    monkeypatch.setattr(begin, "create_body", body_with({"BlkioWeight": 10}))
+    fault = Fault("swallow", "/containers/create", which=which)
+    with proxied(tmp_path, engine_socket, fault) as (address, _):
+        async with Runner.open(Config(docker_host=address)) as runner:
+            with pytest.raises(ControlNotEnforced, match="weight"):
+                await runner.run(ECHO)
 
 
 async def test_an_unknown_runtime_is_refused_by_name():

@@ -9,6 +9,7 @@ from sandbox_runner.provision.selftest import require_passed, run_selftests
 
 MODULES = {"pyyaml": "yaml", "pillow": "PIL.Image", "matplotlib": "matplotlib.pyplot"}
 COMMANDS = {"coreutils": "ls", "diffutils": "diff", "findutils": "find", "procps": "ps", "ripgrep": "rg"}
+OURS = "module://sandbox_runner_figures"
 RUNNABLE = [name for name in definitions.image_names() if definitions.has_agent(name)]
 
 
@@ -83,7 +84,7 @@ def test_plotting_needs_no_display_warns_of_nothing_and_leaves_only_the_plot(pro
         "print(plt.get_backend(), sorted(os.listdir()), os.path.getsize('plot.png') > 1000)"
     )
     result = program("python", code)
-    assert (result.stdout, result.stderr) == ("agg ['main.py', 'plot.png'] True\n", "")
+    assert (result.stdout, result.stderr) == (f"{OURS} ['main.py', 'plot.png'] True\n", "")
 
 
 def test_matplotlib_reads_the_list_of_fonts_that_is_in_the_image(program):

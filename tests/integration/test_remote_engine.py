@@ -124,6 +124,24 @@ async def test_much_data_passes_both_ways_at_once(runner):
     assert received.digest() == hashlib.sha256(DATA).digest()
 
 
+async def test_containers_wait_elsewhere_too_and_one_that_died_is_replaced(door, docker_client):
+    async with Runner.open(pool=True) as runner:
+        pool = runner._engine
+
+        async def until(condition):
+            with anyio.fail_after(WAIT):
+                while not condition():
+                    await pool._changed.wait()
+
+        assert (await runner.run(RunRequest(command=["true"]))).ok
+        await until(lambda: len(pool.waiting) == 1)
+        (waited,) = pool.waiting
+        await anyio.to_thread.run_sync(docker_client.kill, waited)
+        await until(lambda: len(pool.waiting) == 1 and pool.waiting != [waited])
+        assert (await runner.run(RunRequest(command=["cat"], stdin="hi"))).stdout == "hi"
+    assert [run for run in list_runs(docker_client) if f":{os.getpid()}:" in run.owner] == []
+
+
 async def test_the_end_of_input_reaches_an_image_without_the_agent(runner, foreign):
     """Only a half-close tells it; what it prints after that must still arrive."""
     result = await runner.run(RunRequest(command=["sort"], stdin=b"b\nc\na\n", image=foreign))

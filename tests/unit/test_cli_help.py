@@ -68,6 +68,7 @@ def test_bash_completes_commands_options_and_files(capsys, tmp_path):
     assert completed("run", "ana") == ["analysis.py"]
     assert completed("run", "--stdin", "ana") == ["analysis.py"]
     assert completed("completion", "z") == ["zsh"]
+    assert completed("install", "claude") == ["claude-desktop", "claude-code"]
 
 
 def test_a_run_imports_neither_rich_nor_shtab_nor_other_commands():
@@ -77,7 +78,8 @@ def test_a_run_imports_neither_rich_nor_shtab_nor_other_commands():
         "status = main(['run', '-c', ''])\n"
         "from sandbox_runner.cli import COMMANDS\n"
         "others = {f'sandbox_runner.cli.{name}' for name in COMMANDS if name != 'run'}\n"
-        "print(status, sorted((others | {'rich', 'shtab', 'docker'}) & set(sys.modules)))"
+        "heavy = {'rich', 'shtab', 'docker', 'mcp', 'starlette', 'uvicorn'}\n"
+        "print(status, sorted((others | heavy) & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "2 []\n"

@@ -109,7 +109,7 @@ def test_the_readme_has_the_table_that_the_definition_makes():
         ({"pids": "1"}, ["pids", "4 or more"]),
         ({"pids": "7.5"}, ["pids", "whole number"]),
         ({"max_concurrent": "0"}, ["max_concurrent", "1 or more"]),
-        ({"engine": "podman"}, ["engine", "auto or docker"]),
+        ({"engine": "podman"}, ["engine", "auto, docker or oci"]),
         ({"memroy": "1g"}, ["memroy", "did you mean memory?"]),
         ({"max-memory": "1g"}, ["max-memory", "did you mean max_memory?"]),
         ({"zzz": "1"}, ["zzz", "sandbox-runner config"]),

@@ -18,8 +18,11 @@ version = ["lua", "-v"]
 file = "main.lua"
 run = ["lua", "main.lua"]
 inline = ["lua", "-e", "{code}"]
+function = ["lua", "call.lua", "main.lua"]
 packages = ["lpeg"]
 env = { LUA_INIT = "x=1" }
+agent_env = { LUA_PATH = "/y" }
+warm = "start"
 selftest = { code = "print(1)", stdout = "1\\n" }
 """
 
@@ -75,16 +78,18 @@ def test_a_definition_is_read_whole(tmp_path):
     assert (language.name, language.image, language.aliases) == ("lua", "lua", ("lua5",))
     assert language.run == ("lua", "main.lua")
     assert language.inline == ("lua", "-e", "{code}")
-    assert language.env == {"LUA_INIT": "x=1"}
+    assert language.function == ("lua", "call.lua", "main.lua")
+    assert (language.env, language.agent_env) == ({"LUA_INIT": "x=1"}, {"LUA_PATH": "/y"})
+    assert language.warm == "start"
     assert (language.selftest.code, language.selftest.stdout) == ("print(1)", "1\n")
 
 
 def test_what_may_be_left_out_is_empty(tmp_path):
-    keys = ("aliases", "extensions", "inline", "packages", "env")
+    keys = ("aliases", "extensions", "inline", "packages", "env", "function", "agent_env", "warm")
     text = "\n".join(line for line in WHOLE.splitlines() if not line.startswith(keys))
     (language,) = load(tmp_path, lua=text)
     assert (language.aliases, language.extensions, language.inline, language.packages) == ((), (), None, ())
-    assert language.env == {}
+    assert (language.function, language.env, language.agent_env, language.warm) == (None, {}, {}, None)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +98,7 @@ def test_what_may_be_left_out_is_empty(tmp_path):
         ('name = "lua"\n', "", "'name' is missing"),
         ("selftest =", "selftset =", "'selftset' is not a key of it. Did you mean 'selftest'?"),
         ('"main.lua"]', '"other.lua"]', "run must hold 'main.lua'"),
+        ('"call.lua", "main.lua"', '"call.lua"', "function must hold 'main.lua'"),
         ('"-e", "{code}"', '"-e"', "inline must hold '{code}' once"),
         ('file = "main.lua"', 'file = "../main.lua"', "must be a plain file name"),
         ('name = "lua"', 'name = "Lua 5"', "must be lower case"),
@@ -100,6 +106,10 @@ def test_what_may_be_left_out_is_empty(tmp_path):
         ('extensions = ["lua"]', 'extensions = [".lua"]', "without the dot"),
         ('extensions = ["lua"]', 'extensions = "lua"', "extensions must be an array of texts"),
         ('["lua", "main.lua"]', "[]", "run must be an array of texts, and not empty"),
+        ('"start"', '"start"\npreload = ["x"]', "preload needs warm = 'fork'"),
+        ('"start"', '"fork"\npreload = ["x y"]', "preload must hold names of modules"),
+        ('"start"', '"hot"', "warm must be one of: fork, start"),
+        ('"start"', "true", "warm must be text"),
         ('"x=1"', "1", "env must be a table of texts"),
         ('stdout = "1\\n"', "stdout = 1", "selftest: stdout must be text"),
         (', stdout = "1\\n"', "", "selftest: 'stdout' is missing"),

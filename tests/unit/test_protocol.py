@@ -23,6 +23,7 @@ jobs = st.fixed_dictionaries(
         "wall_time": seconds,
         "cpu_time": seconds,
         "output": u64,
+        "artifacts": st.lists(st.text(max_size=20).map(lambda text: text.encode()), max_size=3),
     }
 )
 ends = st.fixed_dictionaries(
@@ -32,6 +33,7 @@ ends = st.fixed_dictionaries(
         "wall_time": seconds,
         "stdout_bytes": u64,
         "stderr_bytes": u64,
+        "artifacts_omitted": st.integers(0, protocol.MAX_ENTRIES),
     }
     | dict.fromkeys(
         ("cpu_time", "peak_memory", "oom_kills", "pids_refused", "workspace_full", "tmp_full"),
@@ -119,6 +121,7 @@ def test_a_job_that_is_damaged_raises_nothing_but_protocol_errors(
 @pytest.mark.parametrize("name", ["wall_time", "cpu_time"])
 def test_a_job_needs_finite_positive_times(name: str, limit: float) -> None:
     fields = {"argv": [b"x"], "env": [], "cwd": b"/", "wall_time": 1.0, "cpu_time": 1.0, "output": 1}
+    fields["artifacts"] = []
     with pytest.raises(ProtocolError, match="seconds"):
         protocol.unpack_job(protocol.pack_job(**(fields | {name: limit})))
 

@@ -5,11 +5,12 @@ import sys
 import pytest
 
 from sandbox_runner.errors import EngineUnavailable, SandboxError
+from sandbox_runner.places import state_folder
 from sandbox_runner.provision.commands import CommandFailed, run_command
 from sandbox_runner.provision.engine_install import ensure_engine, stop_daemon
 from sandbox_runner.provision.host import Host
 from sandbox_runner.provision.selftest import require_passed, run_selftests
-from sandbox_runner.provision.state import Daemon, SetupState, load_state, save_state, state_folder
+from sandbox_runner.provision.state import Daemon, SetupState, load_state, save_state
 from sandbox_runner.provision.uninstall import uninstall
 
 

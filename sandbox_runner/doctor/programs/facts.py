@@ -132,6 +132,8 @@ def files() -> dict[str, object]:
     mounts = [mount for mount in mounted() if os.path.exists(mount[0])]
     # A device node, such as the /dev/null that hides a file, can be written without anything to write to.
     writable = [path for path, _ in mounts if not is_device(path) and os.access(path, os.W_OK)]
+    # A runtime hides a file by the /dev/null of its own.
+    mounts = [(path, kind) for path, kind in mounts if not is_null(path)]
     virtual = ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2")
     return {
         "writes": writes,
@@ -157,6 +159,11 @@ def is_device(path: str) -> bool:
     """Whether a device node is at ``path``."""
     mode = os.stat(path).st_mode
     return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+
+
+def is_null(path: str) -> bool:
+    """Whether the node of /dev/null is at ``path``."""
+    return is_device(path) and os.stat(path).st_rdev == os.makedev(1, 3)
 
 
 def space(path: str) -> list[int]:

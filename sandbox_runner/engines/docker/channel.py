@@ -20,7 +20,12 @@ _CLOSED = (BrokenPipeError, ConnectionResetError, OSError, ValueError)
 
 
 class Channel(Protocol):
-    """A two-way byte stream. Used by one reader and one writer at a time."""
+    """A two-way byte stream. Used by one reader and one writer at a time.
+
+    With ``watchable`` a `receive` that is cancelled has taken nothing.
+    """
+
+    watchable: bool
 
     async def receive(self) -> bytes:
         """Some bytes, or none at the end of the stream."""
@@ -53,6 +58,8 @@ def open_channel(attached: Any, limiter: CapacityLimiter) -> Channel:  # noqa: A
 
 class SocketChannel:
     """A channel over a socket that the event loop watches."""
+
+    watchable = True
 
     def __init__(self, carrier: socket.socket, response: Any) -> None:  # noqa: ANN401 - see open_channel
         carrier.setblocking(False)
@@ -100,6 +107,8 @@ class SocketChannel:
 
 class ThreadedChannel:
     """A channel over anything with blocking ``recv``, ``sendall`` and ``close``."""
+
+    watchable = False  # the thread that waits goes on, and takes what comes
 
     def __init__(self, carrier: Any, response: Any, limiter: CapacityLimiter) -> None:  # noqa: ANN401
         if hasattr(carrier, "settimeout"):

@@ -120,6 +120,8 @@ def _open(address: str, version: str) -> "APIClient":
     )
     if tls:
         _trust_only_its_authority(client)
+    elif address.startswith("unix://"):
+        client.trust_env = False  # a third of a call's time went into looking for proxies of a socket
     return client
 
 

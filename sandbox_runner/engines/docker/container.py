@@ -1,56 +1,59 @@
 """A container on the daemon, from create to removal."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from docker import errors as docker_errors
 
 from sandbox_runner.engines import Emit
-from sandbox_runner.engines.docker.agent_lane import AgentLane, ChannelEnded
-from sandbox_runner.engines.docker.calls import Caller, repeatable
+from sandbox_runner.engines.agent_lane import AgentLane, ChannelEnded
+from sandbox_runner.engines.docker.begin import Beginning
+from sandbox_runner.engines.docker.calls import Caller
 from sandbox_runner.engines.docker.channel import Channel, open_channel
+from sandbox_runner.engines.docker.demux import DemuxedChannel
+from sandbox_runner.engines.docker.faults import repeatable
 from sandbox_runner.engines.docker.general_lane import Daemon, GeneralLane
-from sandbox_runner.engines.docker.mapping import create_body
-from sandbox_runner.engines.docker.removal import ensure_removed
 from sandbox_runner.errors import ContainerLost, ControlNotEnforced, EngineError, StartFailed
 from sandbox_runner.events import Exited, Usage
 from sandbox_runner.hardening import LABEL_RUN
-from sandbox_runner.spec import ContainerSpec, Job
+from sandbox_runner.spec import Job, ResolvedLimits
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 EXIT_TIME = 0.5  # seconds for the agent to see that its channel is closed
 CANCEL_TIME = 0.5  # seconds for the agent to end the program before the container is killed
-_ATTACH = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-_NO_SWAP_WARNINGS = ("swap limit capabilities", "swap accounting")
 
 
 class DockerContainer:
     """One sandbox on a daemon."""
 
-    def __init__(
-        self, client: "APIClient", call: Caller, spec: ContainerSpec, channel: Channel, container_id: str
-    ) -> None:
-        self.id = container_id
+    def __init__(self, client: "APIClient", call: Caller, beginning: Beginning, channel: Channel) -> None:
+        self.id = beginning.container_id
+        self._beginning = beginning
         self._client = client
         self._call = call
+        self._channel = channel
         self._cancelled = False
+        self._preload = beginning.spec.preload
         self._lane: AgentLane | GeneralLane
-        run_id = spec.labels[LABEL_RUN]
-        if spec.image.agent:
-            self._lane = AgentLane(channel, run_id)
+        run_id = beginning.spec.labels[LABEL_RUN]
+        if beginning.spec.image.agent:
+            self._lane = AgentLane(DemuxedChannel(channel), run_id)
         else:
             self._lane = GeneralLane(channel, self._daemon(), run_id)
 
     async def start(self) -> None:
         """Starts PID 1 and waits for the agent; in the general lane PID 1 is the program, so not yet."""
         if isinstance(self._lane, AgentLane):
-            await self._call(lambda: self._client.start(self.id))
+            await self._call(self._beginning.start)
             await self._lane.greet()
+
+    async def prepare(self) -> None:
+        if isinstance(self._lane, AgentLane) and self._preload:
+            await self._lane.preload(self._preload)
 
     async def execute(self, job: Job, emit: Emit) -> Exited:
         began = anyio.current_time()
@@ -63,6 +66,16 @@ class DockerContainer:
                 if await self._oom_killed():
                     return self._lost("out_of_memory", began, {"memory": 1})
             return self._lost("signaled", began, {})
+
+    async def lost(self) -> None:
+        if self._channel.watchable:
+            await self._channel.receive()  # the agent says nothing unasked, so this is the end
+            return
+        with suppress(EngineError):
+            await self._call(lambda: self._client.wait(self.id), abandon=True)
+
+    async def resize(self, limits: ResolvedLimits) -> None:
+        raise ControlNotEnforced("The limits of a container cannot be changed here; make another one.")
 
     async def cancel(self) -> None:
         self._cancelled = True
@@ -90,7 +103,7 @@ class DockerContainer:
 
         async def start() -> None:
             await call(wait.post)
-            await call(lambda: client.start(container_id))
+            await call(self._beginning.start)
 
         async def oom_killed() -> bool:
             with suppress(ContainerLost):
@@ -140,48 +153,19 @@ class _Wait:
 
 
 @asynccontextmanager
-async def created(
-    client: "APIClient", call: Caller, spec: ContainerSpec, *, swap_free: Callable[[], bool]
-) -> AsyncIterator[DockerContainer]:
+async def started(client: "APIClient", call: Caller, beginning: Beginning) -> AsyncIterator[DockerContainer]:
     """A started container that is gone when the context ends, however it ends."""
     channel: Channel | None = None
     try:
-        container_id, warnings = await call(lambda: _create(client, spec))
-        _refuse_weakened(warnings, swap_free=swap_free)
-        attached = await call(lambda: client.attach_socket(container_id, params=_ATTACH))
-        channel = open_channel(attached, call.limiter)
-        container = DockerContainer(client, call, spec, channel, container_id)
+        if beginning.attached is None:
+            await call(beginning.attach)
+        channel = open_channel(beginning.attached, call.limiter)
+        container = DockerContainer(client, call, beginning, channel)
         await container.start()
         yield container
     finally:
         with anyio.CancelScope(shield=True):
             if channel is not None:
                 channel.close()
-            patience = EXIT_TIME if spec.image.agent else 0
-            await call(lambda: ensure_removed(client, spec.name, patience=patience))
-
-
-def _create(client: "APIClient", spec: ContainerSpec) -> tuple[str, list[str]]:
-    body = create_body(spec)
-
-    @repeatable
-    def create() -> tuple[str, list[str]]:
-        try:
-            answer = client.create_container_from_config(body, name=spec.name)
-        except docker_errors.APIError as error:
-            # The name is random: it is taken because an earlier attempt succeeded and its answer was lost.
-            if error.status_code == 409:
-                return str(client.inspect_container(spec.name)["Id"]), []
-            raise
-        return str(answer["Id"]), list(answer.get("Warnings") or ())
-
-    return create()
-
-
-def _refuse_weakened(warnings: list[str], *, swap_free: Callable[[], bool]) -> None:
-    """Raises ControlNotEnforced where the daemon said that it drops a limit."""
-    for warning in warnings:
-        if any(text in warning for text in _NO_SWAP_WARNINGS) and swap_free():
-            continue  # it cannot limit swap, and there is none
-        if "discarded" in warning or "not support" in warning:
-            raise ControlNotEnforced(f"The engine does not enforce a limit, so nothing was run: {warning}")
+            patience = EXIT_TIME if beginning.spec.image.agent else 0
+            await call(lambda: beginning.remove(patience=patience))

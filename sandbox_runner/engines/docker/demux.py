@@ -6,9 +6,13 @@ the payload is hostile; that it cannot forge a header rests on the container hav
 
 from struct import Struct
 
+from sandbox_runner.engines.agent_lane import ChannelEnded
+from sandbox_runner.engines.docker.channel import Channel
+
 _HEADER = Struct(">BxxxI")
 _MAX_LENGTH = 1 << 24
 _STREAMS = (None, "stdout", "stderr")
+_MESSAGES = 4096  # bytes of PID 1's own stderr kept for an error
 
 
 class DemuxError(Exception):
@@ -51,3 +55,32 @@ class Demux:
             self._stream = str(_STREAMS[kind])
             self._header.clear()
         return view[missing:]
+
+
+class DemuxedChannel:
+    """The agent's channel out of an attached container's: its stdout; stderr is kept as messages."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._demux = Demux()
+        self.messages = b""
+
+    async def receive(self) -> bytes:
+        """Some bytes, or none at the end. Raises ChannelEnded where the stream is not in Docker's format."""
+        while data := await self._channel.receive():
+            try:
+                pieces = self._demux.feed(data)
+            except DemuxError as error:
+                raise ChannelEnded(str(error)) from error
+            self.messages = b"".join((self.messages, *_of(pieces, "stderr")))[-_MESSAGES:]
+            if output := b"".join(_of(pieces, "stdout")):
+                return output
+        return b""
+
+    async def send(self, data: bytes) -> None:
+        """Sends all of ``data``."""
+        await self._channel.send(data)
+
+
+def _of(pieces: list[tuple[str, bytes]], stream: str) -> list[bytes]:
+    return [piece for name, piece in pieces if name == stream]

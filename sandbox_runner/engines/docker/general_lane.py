@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from sandbox_runner.engines import Emit
-from sandbox_runner.engines.docker.agent_lane import ChannelEnded, pieces
+from sandbox_runner.engines.agent_lane import ChannelEnded, pieces
 from sandbox_runner.engines.docker.channel import Channel
 from sandbox_runner.engines.docker.demux import Demux, DemuxError
 from sandbox_runner.events import Exited, Output, Started, Status, Stream, Usage

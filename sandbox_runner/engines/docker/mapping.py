@@ -10,6 +10,9 @@ from sandbox_runner.spec import ContainerSpec, Rlimit, Tmpfs
 
 Json = dict[str, Any]
 
+# A variable that the engine would add: a name alone takes it away. PID 1's environment can be the program's.
+_NOT_ADDED = ["HOSTNAME"]
+
 
 def create_body(spec: ContainerSpec) -> Json:
     """The body of POST /containers/create.
@@ -21,7 +24,7 @@ def create_body(spec: ContainerSpec) -> Json:
         "User": f"{spec.uid}:{spec.gid}",
         "Entrypoint": list(spec.argv),
         "Cmd": [],
-        "Env": [f"{name}={value}" for name, value in spec.env.items()],
+        "Env": [f"{name}={value}" for name, value in spec.env.items()] + _NOT_ADDED * spec.image.agent,
         "WorkingDir": spec.cwd,
         "Hostname": spec.hostname,
         "Domainname": "",

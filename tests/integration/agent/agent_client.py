@@ -78,6 +78,9 @@ class Result:
     exit: protocol.Exit | None = None
     failed: tuple[int, int, str] | None = None
     kinds: list[int] = field(default_factory=list)
+    warm: bool | None = None  # whether STARTED said so
+    files: dict[bytes, bytearray] = field(default_factory=dict)
+    value: bytearray = field(default_factory=bytearray)
 
     @property
     def end(self) -> protocol.Exit:
@@ -90,10 +93,21 @@ class AgentContainer:
     """A container whose PID 1 is the agent, and the host's side of the conversation."""
 
     def __init__(
-        self, client: docker.DockerClient, image: str, *, agent: str = SEALED, **changes: Any
+        self,
+        client: docker.DockerClient,
+        image: str,
+        *,
+        agent: str = SEALED,
+        body: Mapping[str, Any] | None = None,
+        **changes: Any,
     ) -> None:
+        """``body`` is all of the engine's create body, instead of the settings of these tests."""
         self._api = client.api
-        self.id = self._create(image, agent, changes)
+        self.id = (
+            str(self._api.create_container_from_config(dict(body))["Id"])
+            if body
+            else self._create(image, agent, changes)
+        )
         self._attached = self._api.attach_socket(self.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
         self.socket = self._attached._sock
         self.socket.settimeout(PATIENCE)
@@ -160,11 +174,13 @@ class AgentContainer:
     def start(
         self, argv: Sequence[str], *, job: int = 1, env: Iterable[str] = ("PATH=/usr/bin:/bin",),
         cwd: str = "/workspace", wall_time: float = 50, cpu_time: float = 50, output: int = 1 << 26,
+        artifacts: Iterable[str] = (),
     ) -> None:  # fmt: skip
         """Sends JOB."""
         payload = protocol.pack_job(
             argv=[os.fsencode(word) for word in argv], env=[os.fsencode(word) for word in env],
             cwd=os.fsencode(cwd), wall_time=wall_time, cpu_time=cpu_time, output=output,
+            artifacts=[pattern.encode() for pattern in artifacts],
         )  # fmt: skip
         self.send(protocol.JOB, payload, job=job)
 
@@ -198,10 +214,14 @@ class AgentContainer:
             self._take_in(result, job)
         return result
 
-    def ended_by_itself(self) -> bool:
-        """Closes the channel; whether the container then goes away without further help."""
+    def close(self) -> None:
+        """Closes the channel, whereupon the container is to go away."""
         self.socket.close()
         self._attached._response.close()
+
+    def ended_by_itself(self) -> bool:
+        """Closes the channel; whether the container then goes away without further help."""
+        self.close()
         try:
             self._api.wait(self.id, timeout=PATIENCE, condition="removed")
         except docker.errors.NotFound:
@@ -224,6 +244,12 @@ class AgentContainer:
             result.stdout += payload
         elif kind == protocol.STDERR:
             result.stderr += payload
+        elif kind == protocol.ARTIFACT:
+            result.files[payload[4:]] = bytearray()
+        elif kind == protocol.ARTIFACT_DATA:
+            result.files[next(reversed(result.files))] += payload
+        elif kind == protocol.RETURNED:
+            result.value += payload
         elif kind == protocol.EXIT:
             result.exit = protocol.Exit.unpack(payload)
         elif kind == protocol.FAILED:
@@ -233,4 +259,5 @@ class AgentContainer:
             return int.from_bytes(payload, "big")
         else:
             assert kind == protocol.STARTED, kind
+            result.warm = payload == bytes([protocol.WARM])
         return 0

@@ -24,6 +24,18 @@ def agent_image(engine: docker.DockerClient) -> Iterator[str]:
     engine.images.remove(image, force=True)
 
 
+@pytest.fixture(scope="session")
+def python_image(image_called) -> str:  # type: ignore[no-untyped-def]
+    """The id of our Python image, whose interpreter can wait for its program."""
+    return image_called("python")
+
+
+@pytest.fixture(scope="session")
+def node_image(image_called) -> str:  # type: ignore[no-untyped-def]
+    """The id of our Node image, whose interpreter can be started ahead."""
+    return image_called("node")
+
+
 @pytest.fixture
 def start_agent(engine: docker.DockerClient, agent_image: str) -> Iterator[StartAgent]:
     containers = []

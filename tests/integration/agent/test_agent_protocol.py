@@ -6,7 +6,9 @@ from agent_client import AgentContainer
 from sandbox_runner.agent import protocol
 from sandbox_runner.agent.protocol import frame
 
-JOB = protocol.pack_job(argv=[b"sleep", b"1000"], env=[], cwd=b"/", wall_time=50, cpu_time=50, output=1)
+JOB = protocol.pack_job(
+    argv=[b"sleep", b"1000"], env=[], cwd=b"/", wall_time=50, cpu_time=50, output=1, artifacts=[]
+)
 
 
 def _job(**changes: object) -> bytes:
@@ -17,6 +19,7 @@ def _job(**changes: object) -> bytes:
         "wall_time": 1.0,
         "cpu_time": 1.0,
         "output": 1,
+        "artifacts": [],
     } | changes
     return frame(protocol.JOB, 1, protocol.pack_job(**fields))  # type: ignore[arg-type]
 
@@ -44,6 +47,9 @@ VIOLATIONS = {
     "a time without end": _job(cpu_time=float("inf")),
     "a NUL byte in an argument": _job(argv=[b"true", b"a\0b"]),
     "an environment without a name": _job(env=[b"=x"]),
+    "a pattern that is not UTF-8": _job(artifacts=[b"\xff*"]),
+    "a value that is too long": frame(protocol.VALUE, 1, bytes(protocol.MAX_VALUE)) * 2,
+    "a value while a job runs": frame(protocol.JOB, 1, JOB) + frame(protocol.VALUE, 1, b"1"),
     "a second job at once": frame(protocol.JOB, 1, JOB) * 2,
     "a file while a job runs": frame(protocol.JOB, 1, JOB) + frame(protocol.FILE, 1, b"\0\0\1\xa4x"),
     "stdin beyond its credit": (
@@ -71,6 +77,7 @@ def test_a_violation_is_answered_and_ends_the_container(agent: AgentContainer, v
 def test_frames_may_arrive_in_any_pieces(agent: AgentContainer) -> None:
     stream = frame(protocol.FILE, 1, b"\0\0\1\xa4name") + frame(protocol.FILE_DATA, 1, b"hello")
     job = {"env": [], "cwd": b"/workspace", "wall_time": 50, "cpu_time": 50, "output": 99}
+    job["artifacts"] = []
     stream += frame(protocol.FILE_END, 1)
     stream += frame(protocol.JOB, 1, protocol.pack_job(argv=[b"cat", b"name", b"-"], **job))
     stream += frame(protocol.STDIN, 1, b" world") + frame(protocol.STDIN_EOF, 1)

@@ -6,21 +6,21 @@ What arrives is untrusted: by forging it a program could only misreport itself, 
 
 import math
 from collections.abc import AsyncIterable, AsyncIterator
+from typing import Protocol
 
 import anyio
 
 from sandbox_runner.agent import protocol
 from sandbox_runner.engines import Emit
-from sandbox_runner.engines.docker.channel import Channel
-from sandbox_runner.engines.docker.demux import Demux, DemuxError
+from sandbox_runner.engines.giveback import KINDS, GivenBack
 from sandbox_runner.errors import EngineError, InvalidRequest, StartFailed
 from sandbox_runner.events import Event, Exited, Output, Started, Status, Stream, Usage
 from sandbox_runner.spec import Job
 
 HELLO_TIMEOUT = 30  # seconds for PID 1 to report: a loaded host may be slow to start it
 DEADLINE_GRACE = 2  # seconds after the wall time at which the host stops waiting for the agent
+GIVEBACK_GRACE = 10  # seconds more, from the first sign that files or a value come back
 _PIECE = 128 * 1024
-_MESSAGES = 4096  # bytes of PID 1's own stderr kept for an error
 _OUTPUTS: dict[int, Stream] = {protocol.STDOUT: "stdout", protocol.STDERR: "stderr"}
 _STATUS: tuple[Status, ...] = ("exited", "signaled", "timed_out", "cpu_limit", "output_limit", "cancelled")
 _SIGKILL = 9
@@ -30,10 +30,27 @@ class ChannelEnded(Exception):
     """The stream ended, or stopped making sense, before the job was over."""
 
 
+class AgentChannel(Protocol):
+    """The agent's two descriptors, whatever carries them. Used by one reader and one writer at a time."""
+
+    @property
+    def messages(self) -> bytes:
+        """The last bytes that PID 1 wrote to stderr, for an error: the agent itself writes none."""
+        ...
+
+    async def receive(self) -> bytes:
+        """Some bytes, or none at the end. Raises ChannelEnded where they make no sense."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Sends all of ``data``; quietly nothing where the other side is gone, as reading will tell."""
+        ...
+
+
 class AgentLane:
     """One container's conversation with its agent."""
 
-    def __init__(self, channel: Channel, run_id: str) -> None:
+    def __init__(self, channel: AgentChannel, run_id: str) -> None:
         self._channel = channel
         self._run_id = run_id
         self._frames = self._receive_frames()
@@ -41,7 +58,6 @@ class AgentLane:
         self._credit = protocol.STDIN_WINDOW
         self._credited = anyio.Event()
         self._job = 0
-        self.messages = b""
 
     async def greet(self) -> None:
         """Waits for the agent. Raises StartFailed where it does not come up or speaks another version."""
@@ -49,7 +65,7 @@ class AgentLane:
             with anyio.fail_after(HELLO_TIMEOUT):
                 kind, _, body = await anext(self._frames)
         except (TimeoutError, ChannelEnded) as error:
-            reason = self.messages.decode(errors="replace").strip()[-300:] or "it said nothing"
+            reason = self._channel.messages.decode(errors="replace").strip()[-300:] or "it said nothing"
             raise StartFailed(f"The agent in the container did not start: {reason}") from error
         version, flags = _unpack_hello(kind, body)
         if version != protocol.VERSION:
@@ -57,13 +73,25 @@ class AgentLane:
         if not flags & protocol.UNDUMPABLE:
             raise StartFailed("The agent could not protect itself from being traced, so nothing was run.")
 
+    async def preload(self, modules: tuple[str, ...]) -> None:
+        """Waits until the interpreter has imported ``modules``. Raises StartFailed where nothing is heard."""
+        try:
+            with anyio.fail_after(HELLO_TIMEOUT):
+                body = " ".join(modules).encode()
+                await self._channel.send(protocol.frame(protocol.PRELOAD, self._job + 1, body))
+                kind, _, _ = await anext(self._frames)
+        except (TimeoutError, ChannelEnded) as error:
+            raise StartFailed("The interpreter in the container could not load its modules.") from error
+        if kind != protocol.PRELOADED:
+            raise StartFailed("The agent in the container broke its protocol.")
+
     async def execute(self, job: Job, emit: Emit) -> Exited:
         """Raises InvalidRequest, and ChannelEnded where the container died under the program."""
         self._job += 1
         self._credit = protocol.STDIN_WINDOW
         try:
             with anyio.fail_after(job.limits.wall_time + DEADLINE_GRACE) as deadline:
-                return await self._converse(job, _outside(deadline, emit))
+                return await self._converse(job, _outside(deadline, emit), deadline)
         except TimeoutError:
             # The agent holds the deadline; it did not keep it, so the container is ended from outside.
             return Exited(
@@ -73,15 +101,17 @@ class AgentLane:
     async def cancel(self) -> None:
         await self._send(protocol.CANCEL)
 
-    async def _converse(self, job: Job, emit: Emit) -> Exited:
+    async def _converse(self, job: Job, emit: Emit, deadline: anyio.CancelScope) -> Exited:
         failure: BaseException | None = None
         exited: Exited | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._send_job, job)
             try:
-                exited = await self._follow(emit)
+                exited = await self._follow(job, emit, deadline)
             except (ChannelEnded, EngineError, InvalidRequest) as error:
                 failure = error  # raised outside, so that it does not arrive in an ExceptionGroup
+            except protocol.ProtocolError as error:
+                failure = ChannelEnded(str(error))
             tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
@@ -96,6 +126,9 @@ class AgentLane:
                 await self._send(protocol.FILE_DATA, file.data[start : start + _PIECE])
         if job.files:
             await self._send(protocol.FILE_END)
+        if job.value is not None:
+            for start in range(0, len(job.value) or 1, _PIECE):
+                await self._send(protocol.VALUE, job.value[start : start + _PIECE])
         await self._send(protocol.JOB, _job_payload(job))
         await self._send_stdin(job.stdin)
 
@@ -116,10 +149,11 @@ class AgentLane:
             with anyio.CancelScope(shield=True), anyio.move_on_after(DEADLINE_GRACE):
                 await self._channel.send(protocol.frame(kind, self._job, payload))
 
-    async def _follow(self, emit: Emit) -> Exited:
+    async def _follow(self, job: Job, emit: Emit, deadline: anyio.CancelScope) -> Exited:
+        given = GivenBack(job)
         offsets: dict[Stream, int] = {"stdout": 0, "stderr": 0}
-        async for kind, job, body in self._frames:
-            if job != self._job:
+        async for kind, number, body in self._frames:
+            if number != self._job:
                 raise ChannelEnded("a frame of another job")
             stream = _OUTPUTS.get(kind)
             if stream is not None:
@@ -130,8 +164,14 @@ class AgentLane:
                 self._credited.set()
             elif kind == protocol.STARTED:
                 await emit(Started(self._run_id))
+            elif kind in KINDS:
+                deadline.deadline += 0 if given.begun else GIVEBACK_GRACE
+                given.take(kind, body)
             elif kind == protocol.EXIT:
-                return _exited(body, offsets)
+                exited = _exited(body, offsets, given.value)
+                for artifact in given.artifacts():
+                    await emit(artifact)
+                return exited
             elif kind == protocol.FAILED:
                 raise _failure(body)
             else:
@@ -139,16 +179,12 @@ class AgentLane:
         raise ChannelEnded("the stream ended")
 
     async def _receive_frames(self) -> AsyncIterator[tuple[int, int, bytes]]:
-        demux, splitter = Demux(), protocol.Splitter()
+        splitter = protocol.Splitter()
         while data := await self._channel.receive():
             try:
-                for stream, piece in demux.feed(data):
-                    if stream == "stderr":
-                        self.messages = (self.messages + piece)[-_MESSAGES:]
-                        continue
-                    for frame in splitter.feed(piece):
-                        yield frame
-            except (DemuxError, protocol.ProtocolError) as error:
+                for frame in splitter.feed(data):
+                    yield frame
+            except protocol.ProtocolError as error:
                 raise ChannelEnded(str(error)) from error
         raise ChannelEnded("the stream ended")
 
@@ -180,6 +216,7 @@ def _job_payload(job: Job) -> bytes:
         wall_time=job.limits.wall_time,
         cpu_time=job.limits.cpu_time,
         output=job.limits.output,
+        artifacts=[pattern.encode() for pattern in job.artifacts],
     )
 
 
@@ -203,11 +240,8 @@ def _failure(body: bytes) -> Exception:
     return InvalidRequest(message)
 
 
-def _exited(body: bytes, offsets: dict[Stream, int]) -> Exited:
-    try:
-        end = protocol.Exit.unpack(body)
-    except protocol.ProtocolError as error:
-        raise ChannelEnded(str(error)) from error
+def _exited(body: bytes, offsets: dict[Stream, int], value: bytes | None) -> Exited:
+    end = protocol.Exit.unpack(body)
     status = _STATUS[end.cause]
     if status == "signaled" and end.status == _SIGKILL and end.oom_kills:
         status = "out_of_memory"
@@ -217,6 +251,8 @@ def _exited(body: bytes, offsets: dict[Stream, int]) -> Exited:
         signal=end.status if status == "signaled" else None,
         usage=_usage(end, offsets),
         limits_hit=_limits_hit(status, end),
+        value=value,
+        artifacts_omitted=end.artifacts_omitted,
     )
 
 

@@ -1,0 +1,154 @@
+"""Files and a value come back when the program is over, and nothing put there leads elsewhere."""
+
+import pytest
+from agent_client import PYTHON, AgentContainer
+
+from sandbox_runner.agent import protocol
+from sandbox_runner.agent.protocol import MAX_ARTIFACT, MAX_VALUE
+
+MIB = 1 << 20
+READ_VALUE = "import os; print(os.pread(3, 9, 0), os.read(3, 1 << 21)[:9]); "
+
+
+def test_files_that_match_come_back_the_shorter_names_first(agent: AgentContainer) -> None:
+    code = "[open(name, 'w').write(name) for name in ('b.png', 'a10.png', 'a9.png', '.png', 'x.txt')]"
+    result = agent.run([*PYTHON, code + "; print('out')"], artifacts=["*.png"])
+    assert [(name, bytes(data)) for name, data in result.files.items()] == [
+        (name, name) for name in (b".png", b"b.png", b"a9.png", b"a10.png")
+    ]
+    assert result.kinds[-1] == protocol.EXIT
+    assert result.kinds.index(protocol.STDOUT) < result.kinds.index(protocol.ARTIFACT)
+    assert (result.stdout, result.end.artifacts_omitted) == (b"out\n", 0)
+
+
+def test_without_a_pattern_nothing_comes_back(agent: AgentContainer) -> None:
+    assert agent.run(["touch", "x.png"]).files == {}
+
+
+def test_links_pipes_sockets_and_folders_do_not_come_back(agent: AgentContainer) -> None:
+    code = (
+        "import os, socket; os.symlink('/etc/passwd', 'link'); os.symlink('real', 'near'); os.mkfifo('fifo');"
+        "os.mkdir('folder'); open('folder/inner', 'w'); socket.socket(socket.AF_UNIX).bind('socket');"
+        "os.symlink('/dev/zero', 'zero'); os.symlink('/proc/1/environ', 'environ');"
+        "open('real', 'w').write('1')"
+    )
+    result = agent.run([*PYTHON, code], artifacts=["*"])
+    assert result.files == {b"real": b"1"}
+    assert (result.end.status, result.end.artifacts_omitted) == (0, 0)
+
+
+def test_names_that_are_no_text_or_mislead_are_counted_only(agent: AgentContainer) -> None:
+    code = r"[open(name, 'w') for name in (b'a\n.png', b'\xff.png', b'\x1b[2J.png', 'g\u202e.png', 'é.png')]"
+    result = agent.run([*PYTHON, code], artifacts=["*.png"])
+    assert list(result.files) == ["é.png".encode()]
+    assert result.end.artifacts_omitted == 4
+
+
+def test_what_is_too_large_or_cannot_be_read_is_counted_only(agent: AgentContainer) -> None:
+    code = (
+        "import os; open('a', 'w').truncate(4 << 20); open('b', 'w').truncate((4 << 20) + 1);"
+        "open('c', 'w').truncate(200 << 20); open('d', 'w').write('x'); os.chmod('d', 0);"
+        "open('e', 'w').truncate(4 << 20); open('f', 'w').write('no room'); open('g', 'w')"
+    )
+    result = agent.run([*PYTHON, code], artifacts=["?"])
+    assert {name: len(data) for name, data in result.files.items()} == {
+        b"a": MAX_ARTIFACT, b"e": MAX_ARTIFACT, b"g": 0,
+    }  # fmt: skip
+    assert result.end.artifacts_omitted == 4
+
+
+def test_of_ten_thousand_files_sixteen_come_back_and_the_others_are_counted(agent: AgentContainer) -> None:
+    result = agent.run([*PYTHON, "[open(str(n), 'w') for n in range(10_000)]"], artifacts=["*"])
+    assert list(result.files) == [b"%d" % number for number in range(16)]
+    assert result.end.artifacts_omitted == 10_000 - 16
+
+
+def test_only_so_many_names_are_looked_at(agent: AgentContainer) -> None:
+    result = agent.run([*PYTHON, "[open(str(n), 'w').close() for n in range(40_000)]"], artifacts=["*"])
+    assert result.end.artifacts_omitted == protocol.MAX_ENTRIES - 16, result.stderr
+
+
+@pytest.mark.parametrize(
+    "last", ["os.kill(os.getpid(), 9)", "time.sleep(999)", "while True: print('x' * 999)", "b'x' * (1 << 30)"]
+)
+def test_files_come_back_however_the_program_ended(agent: AgentContainer, last: str) -> None:
+    code = f"import os, time\nopen('x.png', 'w').write('kept')\n{last}"
+    result = agent.run([*PYTHON, code], artifacts=["*.png"], wall_time=1, output=9999)
+    assert result.files == {b"x.png": b"kept"}
+    assert result.end.cause != protocol.EXITED
+
+
+@pytest.mark.parametrize("last", ["os.chmod('.', 0)", "r.prlimit(1, r.RLIMIT_NOFILE, (3, 3))"])
+def test_what_the_program_barred_does_not_come_back(agent: AgentContainer, last: str) -> None:
+    code = f"import os, resource as r; open('x', 'w'); {last}"
+    result = agent.run([*PYTHON, code], artifacts=["*"])
+    assert (result.files, result.end.cause, result.end.status) == ({}, protocol.EXITED, 0)
+
+
+def test_what_the_host_sends_meanwhile_leaves_the_files_whole(agent: AgentContainer) -> None:
+    code = "[open(n, 'wb').write(bytes(range(256)) * (4 << 12)) for n in 'ab']; print('over', flush=True)"
+    agent.start([*PYTHON, code], artifacts=["?"])
+    kinds = []
+    while protocol.STDOUT not in kinds:
+        kinds.append(agent.receive()[0])
+    for _ in range(200):
+        agent.send(protocol.STDIN, b"x")
+    agent.send(protocol.CANCEL)
+    result = agent.finish()
+    assert {bytes(data) for data in result.files.values()} == {bytes(range(256)) * (4 << 12)}
+    assert (list(result.files), result.end.artifacts_omitted) == ([b"a", b"b"], 0)
+
+
+def test_a_value_is_read_on_3_and_written_on_4(agent: AgentContainer) -> None:
+    for piece in (b"[1, ", b"2]"):
+        agent.send(protocol.VALUE, piece)
+    result = agent.run([*PYTHON, READ_VALUE + "os.write(4, b'{}'); os.write(4, b'x' * 9)"])
+    assert result.stdout == b"b'[1, 2]' b'[1, 2]'\n"
+    assert result.value == b"{}" + b"x" * 9
+
+
+def test_a_value_of_the_greatest_length_goes_both_ways(agent: AgentContainer) -> None:
+    agent.send(protocol.VALUE, bytes(MAX_VALUE))
+    result = agent.run(
+        [*PYTHON, "import os; data = os.read(3, 1 << 21); os.write(4, data.replace(b'\\0', b'1'))"]
+    )
+    assert result.value == b"1" * MAX_VALUE
+
+
+def test_an_empty_value_opens_the_channel_and_no_value_does_not(agent: AgentContainer) -> None:
+    listing = [*PYTHON, "import os; print(*sorted(os.listdir('/proc/self/fd'))[:-1])"]
+    agent.send(protocol.VALUE)
+    assert agent.run(listing).stdout == b"0 1 2 3 4\n"
+    assert agent.run(listing, job=2).stdout == b"0 1 2\n"
+
+
+def test_the_value_of_one_job_is_not_the_next_ones(agent: AgentContainer) -> None:
+    agent.send(protocol.VALUE, b"first")
+    agent.run([*PYTHON, "import os; os.write(4, b'one')"])
+    agent.send(protocol.VALUE, b"second", job=2)
+    result = agent.run([*PYTHON, READ_VALUE], job=2)
+    assert (result.stdout, result.value) == (b"b'second' b'second'\n", b"")
+
+
+def test_a_value_sent_for_a_program_that_is_not_there_is_forgotten(agent: AgentContainer) -> None:
+    agent.send(protocol.VALUE, b"lost")
+    assert agent.run(["no-such-program"]).failed is not None
+    assert (
+        agent.run([*PYTHON, "import os; print(os.path.exists('/proc/self/fd/4'))"], job=2).stdout
+        == b"False\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "code", ["os.ftruncate(4, (1 << 20) + 1)", "os.ftruncate(4, 1 << 28)", "os.close(4)", "1"]
+)
+def test_too_much_or_nothing_on_the_channel_is_no_value(agent: AgentContainer, code: str) -> None:
+    agent.send(protocol.VALUE, b"1")
+    result = agent.run([*PYTHON, f"import os; {code}"])
+    assert (result.value, result.end.status) == (b"", 0)
+
+
+def test_a_value_survives_the_program_that_was_killed(agent: AgentContainer) -> None:
+    agent.send(protocol.VALUE, b"1")
+    result = agent.run([*PYTHON, "import os; os.write(4, b'[7'); os.kill(0, 9)"])
+    assert (result.value, result.end.cause) == (b"[7", protocol.SIGNALED)
