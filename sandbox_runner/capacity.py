@@ -31,10 +31,19 @@ def room(facts: EngineFacts, *, max_concurrent: int | None) -> Room:
     return Room(count, int(facts.memory * MEMORY_SHARE))
 
 
+@dataclass(slots=True, eq=False)
+class Place:
+    """A place that is held. ``leaving``: its program is over, and only its container is still to go."""
+
+    memory: int
+    leaving: bool = False
+
+
 @dataclass(slots=True)
 class _Waiter:
     memory: int
     admitted: anyio.Event
+    place: Place | None = None
 
 
 class Capacity:
@@ -45,23 +54,23 @@ class Capacity:
         self._measuring = anyio.Lock()
         self._room: Room | None = None
         self._queue_size = queue_size
-        self._running = 0
-        self._memory = 0
+        self._held: list[Place] = []
         self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         self.when_freed: Callable[[], None] = lambda: None
         """Called when there is more to spare."""
 
     @asynccontextmanager
-    async def place(self, principal: str, *, memory: int) -> AsyncIterator[None]:
+    async def place(self, principal: str, *, memory: int) -> AsyncIterator[Place]:
         """Holds a place for ``memory`` bytes; waits for it in turn.
 
-        Raises QueueFull where too many wait already.
+        Raises QueueFull where too many wait already. For each place that is being left one more may wait:
+        who has just had a result can ask for the next.
         """
-        await self._enter(principal, memory)
+        place = await self._enter(principal, memory)
         try:
-            yield
+            yield place
         finally:
-            self._free(memory)
+            self._free(place)
 
     async def spare(self) -> Room:
         """What is left beside the sandboxes that run; nothing where others wait for it."""
@@ -69,35 +78,37 @@ class Capacity:
         assert self._room is not None
         if self._queues:
             return Room(0, 0)
-        return Room(max(0, self._room.sandboxes - self._running), max(0, self._room.memory - self._memory))
+        return Room(
+            max(0, self._room.sandboxes - len(self._held)), max(0, self._room.memory - self._memory())
+        )
 
-    async def _enter(self, principal: str, memory: int) -> None:
-        if self._running == 0 and not self._queues:
-            self._take(memory)
-            return
+    async def _enter(self, principal: str, memory: int) -> Place:
+        if not self._held and not self._queues:
+            return self._take(memory)
         await self._know_room()
         if not self._queues and self._fits(memory):
-            self._take(memory)
-            return
-        waiting = sum(map(len, self._queues.values()))
-        if waiting >= self._queue_size:
+            return self._take(memory)
+        waiting, running = sum(map(len, self._queues.values())), len(self._held)
+        if waiting >= self._queue_size + sum(place.leaving for place in self._held):
             raise QueueFull(
-                f"{self._running} sandboxes run and {waiting} requests wait; try again in a moment.",
-                retry_after=1.0 + waiting / max(1, self._running),
+                f"{running} sandboxes run and {waiting} requests wait; try again in a moment.",
+                retry_after=1.0 + waiting / max(1, running),
             )
-        await self._wait(principal, _Waiter(memory, anyio.Event()))
+        return await self._wait(principal, _Waiter(memory, anyio.Event()))
 
-    async def _wait(self, principal: str, waiter: _Waiter) -> None:
+    async def _wait(self, principal: str, waiter: _Waiter) -> Place:
         self._queues.setdefault(principal, deque()).append(waiter)
         try:
             await waiter.admitted.wait()
         except BaseException:  # a cancellation, above all: the place must not stay taken
             self._leave(principal, waiter)
             raise
+        assert waiter.place is not None
+        return waiter.place
 
     def _leave(self, principal: str, waiter: _Waiter) -> None:
-        if waiter.admitted.is_set():  # it got its place and was cancelled before it knew
-            self._free(waiter.memory)
+        if waiter.place is not None:  # it got its place and was cancelled before it knew
+            self._free(waiter.place)
             return
         self._queues[principal].remove(waiter)
         if not self._queues[principal]:
@@ -109,19 +120,22 @@ class Capacity:
             if self._room is None:
                 self._room = await self._measure()
 
+    def _memory(self) -> int:
+        return sum(place.memory for place in self._held)
+
     def _fits(self, memory: int) -> bool:
         assert self._room is not None
-        if self._running == 0:
+        if not self._held:
             return True
-        return self._running < self._room.sandboxes and self._memory + memory <= self._room.memory
+        return len(self._held) < self._room.sandboxes and self._memory() + memory <= self._room.memory
 
-    def _take(self, memory: int) -> None:
-        self._running += 1
-        self._memory += memory
+    def _take(self, memory: int) -> Place:
+        place = Place(memory)
+        self._held.append(place)
+        return place
 
-    def _free(self, memory: int) -> None:
-        self._running -= 1
-        self._memory -= memory
+    def _free(self, place: Place) -> None:
+        self._held.remove(place)
         self._admit_waiting()
         self.when_freed()
 
@@ -134,5 +148,5 @@ class Capacity:
             self._queues.move_to_end(principal)
             if not queue:
                 del self._queues[principal]
-            self._take(waiter.memory)
+            waiter.place = self._take(waiter.memory)
             waiter.admitted.set()

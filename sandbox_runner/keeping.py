@@ -21,11 +21,13 @@ class Kept(Generic[T]):
 
     def __init__(self, value: T) -> None:
         self.value = value
+        self._pause = 0.0
         self._released = anyio.Event()
         self._gone = anyio.Event()
 
-    def release(self) -> None:
-        """Has the context left, in the background. Harmless when it is done already."""
+    def release(self, *, after: float = 0.0) -> None:
+        """Has the context left, in the background, ``after`` seconds. Harmless when it is done already."""
+        self._pause = after
         self._released.set()
 
     async def gone(self) -> None:
@@ -71,6 +73,7 @@ async def _hold(context: AbstractAsyncContextManager[Any], *, task_status: TaskS
             kept = Kept(value)
             task_status.started(kept)
             await kept._released.wait()
+            await anyio.sleep(kept._pause)
     except Exception as error:  # its user is gone, and the others must not end with it
         if kept is None:
             raise

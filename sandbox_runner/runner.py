@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from sandbox_runner.capacity import Capacity, Room, room
+from sandbox_runner.capacity import Capacity, Place, Room, room
 from sandbox_runner.definitions import has_agent, image_names
 from sandbox_runner.engines import Container, Engine
 from sandbox_runner.engines.choice import DOCKER, open_engine
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PENDING = 1 << 20  # bytes of output that wait for a slow consumer of `stream`
+_ANSWERING = 0.02  # seconds before a container's removal competes with the caller, who has the result
 
 
 class RunStream:
@@ -217,7 +218,7 @@ class Runner:
         """
         language = find_language(request.language) if request.language else None
         kept = await self._keeper.keep(self._sandbox(request, principal, language, run_id))
-        container, admission = kept.value
+        container, admission, place = kept.value
         left_nothing = False
         try:
             async with _driven(container, admission, lossless=lossless) as run:
@@ -226,7 +227,8 @@ class Runner:
                 finally:
                     left_nothing = run.left_nothing
         finally:
-            kept.release()
+            place.leaving = True
+            kept.release(after=_ANSWERING if left_nothing else 0)
             if not left_nothing:
                 with anyio.CancelScope(shield=True):
                     await kept.gone()
@@ -234,11 +236,11 @@ class Runner:
     @asynccontextmanager
     async def _sandbox(
         self, request: RunRequest, principal: Principal, language: Language | None, run_id: str | None
-    ) -> AsyncIterator[tuple[Container, Admission]]:
+    ) -> AsyncIterator[tuple[Container, Admission, Place]]:
         """The container for ``request``, in its place among those that run until it is gone."""
         limits = check(self._policy, request, language=language)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._capacity.place(principal.id, memory=limits.memory))
+            place = await stack.enter_async_context(self._capacity.place(principal.id, memory=limits.memory))
             image = await self._engine.image(image_name(request, language))
             admitting = admitted(
                 self._policy, request, principal,
@@ -246,7 +248,7 @@ class Runner:
                 placements=self._placements, watchdog=self._watchdog,
             )  # fmt: skip
             admission = stack.enter_context(admitting)
-            yield await stack.enter_async_context(self._engine.create(admission.spec)), admission
+            yield await stack.enter_async_context(self._engine.create(admission.spec)), admission, place
 
 
 @asynccontextmanager

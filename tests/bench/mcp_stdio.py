@@ -8,12 +8,15 @@ kills       50 kills of the server at random moments: what is left 5 s later
 """
 
 import base64
+import contextlib
 import hashlib
+import json
 import random
 import signal
 import statistics
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from anyio.from_thread import start_blocking_portal
@@ -26,6 +29,7 @@ from sandbox_runner.config import load_config
 from sandbox_runner.engines.docker.connection import connect
 
 ROUNDS = 30
+FILLING = 0.4  # seconds for a pool to have a container waiting again
 LEFT = 5.0  # seconds in which everything must be gone
 
 
@@ -84,43 +88,51 @@ for n in range(200):
 
 
 def overhead() -> None:
-    """Both in warm processes: one server, one Runner; calls take turns, so the machine's load is the same."""
+    """A server's pool and a Runner's, taking turns, each time after the pools have been filled again.
+
+    The server's part is what a client of raw lines sees; the SDK's client adds its own time.
+    """
     request = RunRequest(language="python", code="pass")
-    calls, runs, differences, listings = [], [], [], []
-    with sdk_client() as client, start_blocking_portal() as portal:
-        with portal.wrap_async_context_manager(Runner.open(load_config().config)) as runner:
-
-            async def run_once() -> float:
-                began = time.perf_counter()
-                await runner.run(request)
-                return (time.perf_counter() - began) * 1000
-
-            async def call_once() -> float:
-                began = time.perf_counter()
-                await client.client.call_tool("run_code", {"language": "python", "code": "pass"})
-                return (time.perf_counter() - began) * 1000
-
-            async def list_once() -> float:
-                began = time.perf_counter()
-                await client.client.call_tool("list_runs", {})
-                return (time.perf_counter() - began) * 1000
-
-            for round_ in range(3 * ROUNDS + 5):
-                turn = [("run", portal.call, run_once), ("call", client.portal.call, call_once)]
-                random.shuffle(turn)
-                took = {name: call(function) for name, call, function in turn}
-                listings.append(client.portal.call(list_once))
+    asked = {"language": "python", "code": "pass"}
+    took: dict[str, list[float]] = {}
+    with contextlib.ExitStack() as stack:
+        raw = stack.enter_context(pipe(reading=False))
+        sdk = stack.enter_context(sdk_client())
+        portal = stack.enter_context(start_blocking_portal())
+        opened = Runner.open(load_config().config, pool=True)
+        runner = stack.enter_context(portal.wrap_async_context_manager(opened))
+        turns = {
+            "Runner.run": lambda: portal.call(_timed, lambda: runner.run(request)),
+            "run_code, raw lines": lambda: _raw_call(raw, "run_code", asked),
+            "run_code, the SDK's client": lambda: sdk.portal.call(
+                _timed, lambda: sdk.client.call_tool("run_code", asked)
+            ),
+            "list_runs, raw lines: runs nothing": lambda: _raw_call(raw, "list_runs", {}),
+        }
+        for round_ in range(ROUNDS + 5):
+            for name in random.sample(list(turns), len(turns)):
+                time.sleep(FILLING)
+                value = turns[name]()
                 if round_ >= 5:  # the first ones warm up
-                    calls.append(took["call"])
-                    runs.append(took["run"])
-                    differences.append(took["call"] - took["run"])
-    show("Runner.run", runs)
-    show("run_code", calls)
-    show("difference of neighbours", differences)
-    show("list_runs, which runs nothing", listings)
-    print(
-        f"difference of the medians: {statistics.median(calls) - statistics.median(runs):.1f} ms", flush=True
-    )
+                    took.setdefault(name, []).append(value)
+    for name in turns:
+        show(name, took[name])
+    difference = statistics.median(took["run_code, raw lines"]) - statistics.median(took["Runner.run"])
+    print(f"overhead, difference of the medians: {difference:.1f} ms", flush=True)
+
+
+async def _timed(function: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await function()
+    return (time.perf_counter() - began) * 1000
+
+
+def _raw_call(server: Pipe, tool: str, arguments: dict) -> float:
+    began = time.perf_counter()
+    number = server.start_call(tool, **arguments)
+    while json.loads(server.process.stdout.readline()).get("id") != number:
+        pass
+    return (time.perf_counter() - began) * 1000
 
 
 def cancels() -> None:

@@ -95,10 +95,25 @@ async def test_a_waiter_cancelled_as_it_is_admitted_frees_the_place():
             waiting.start_soon(occupy, places, "q", [])
             await anyio.wait_all_tasks_blocked()
         waiting.cancel_scope.cancel()
-    assert (places._running, places._memory) == (0, 0)
+    assert places._held == []
 
 
 def test_the_room_comes_from_the_engines_cores_and_memory():
     facts = EngineFacts(cpus=2, memory=1000, local=True)
     assert room(facts, max_concurrent=None) == Room(8, 750)
     assert room(facts, max_concurrent=3) == Room(3, 750)
+
+
+async def test_a_place_that_is_being_left_lets_one_more_wait():
+    places = capacity(queue_size=0)
+    async with anyio.create_task_group() as tasks:
+        async with places.place("p", memory=1) as place:
+            with pytest.raises(QueueFull):
+                await occupy(places, "p", [])
+            place.leaving = True
+            tasks.start_soon(occupy, places, "p", log := [])
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(QueueFull):
+                await occupy(places, "p", [])
+            assert log == []
+    assert log == ["p"]
