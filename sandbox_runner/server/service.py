@@ -36,8 +36,11 @@ class Connection:
     async def _keep_open(self, *, task_status: TaskStatus[None]) -> None:
         async with Runner.open(self._config, pool=True) as runner:
             self._runner = runner
-            task_status.started()
-            await anyio.sleep_forever()
+            try:
+                task_status.started()
+                await anyio.sleep_forever()
+            finally:  # whoever had it opened may be cancelled just then: the next opens another
+                self._runner = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,10 @@ pytestmark = pytest.mark.timeout(300)
 
 MIB = 1 << 20
 LONGEST = 0.6  # seconds; the moment of a cancellation or a kill is drawn from it
+ONE_WAITS = (
+    "--set",
+    "pool_max=1",
+)  # of the containers that a server has between runs, any other is left over
 ENVELOPE = (
     b'"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",'
     b'"io.modelcontextprotocol/clientCapabilities":{}}'
@@ -193,7 +197,7 @@ def test_half_a_line_and_the_end_of_stdin_end_the_server(nothing_left):
 
 
 def test_1000_calls_at_once_are_run_or_told_to_come_back(docker_client, nothing_left):
-    with pipe("--set", "queue_size=30") as server:
+    with pipe("--set", "queue_size=30", *ONE_WAITS) as server:
         assert works(server)
         before = psutil.Process(server.pid).memory_info().rss
         numbers = [server.start_call("run_shell", command=f"echo {n}") for n in range(1000)]
@@ -205,7 +209,7 @@ def test_1000_calls_at_once_are_run_or_told_to_come_back(docker_client, nothing_
         assert len(ran) + len(busy) == 1000
         assert all(report["retry_after_s"] > 0 for report in busy)
         assert works(server)
-        assert within(5, lambda: containers_of(docker_client, server) == [])
+        assert within(5, lambda: len(containers_of(docker_client, server)) <= 1)
         assert psutil.Process(server.pid).memory_info().rss < before + 200 * MIB
 
 
@@ -245,11 +249,26 @@ def test_calls_leave_neither_descriptors_nor_threads(nothing_left):
             held.append(process.num_fds())
 
 
+def test_a_first_call_that_is_cancelled_spoils_nothing(nothing_left):
+    """It has the engine connected, for all who come later."""
+    for moment in (0, 0.05, 0.1, 0.2):
+        with pipe() as server:
+            number = server.start_call("run_shell", command="echo x")
+            time.sleep(moment)  # the moment is the attack
+            server.notify("notifications/cancelled", {"requestId": number})
+            assert works(server)
+
+
+def statuses(server):
+    runs = server.call("list_runs")["structuredContent"]["runs"]
+    return {run["status"] for run in runs}
+
+
 @pytest.mark.parametrize("version", [MODERN, LEGACY[-1]])
 def test_calls_cancelled_at_random_moments_leave_no_container(docker_client, nothing_left, version):
     """Before it starts, while it starts, runs, ends, and after: also twice, and ids that never were."""
     generator = random.Random()
-    with pipe(version=version) as server:
+    with pipe(*ONE_WAITS, version=version) as server:
         server.shake_hands()
         assert works(server)
         for _ in range(5):
@@ -260,10 +279,9 @@ def test_calls_cancelled_at_random_moments_leave_no_container(docker_client, not
                 for _ in range(generator.choice((1, 2))):
                     server.notify("notifications/cancelled", {"requestId": number})
                 server.notify("notifications/cancelled", {"requestId": number + 1_000_000})
-        assert within(5, lambda: containers_of(docker_client, server) == [])
+        assert within(5, lambda: len(containers_of(docker_client, server)) <= 1)
         assert works(server)
-        runs = server.call("list_runs")["structuredContent"]["runs"]
-        assert {run["status"] for run in runs} <= {"cancelled", "exited"}
+        assert within(5, lambda: statuses(server) <= {"cancelled", "exited"})
 
 
 def test_a_server_killed_at_random_moments_leaves_no_container(docker_client, nothing_left):

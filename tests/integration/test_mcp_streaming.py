@@ -58,7 +58,8 @@ def test_messages_are_at_most_ten_a_second_and_progress_rises(client):
 
 
 def test_the_newest_line_comes_first_and_none_is_lost_in_a_calm_program(client):
-    code = "import time\nfor n in range(40):\n    print(n, flush=True)\n    time.sleep(0.01)"
+    # One write for each line: print writes the line and its end apart, and each may have its own message.
+    code = "import os, time\nfor n in range(40):\n    os.write(1, b'%d\\n' % n)\n    time.sleep(0.01)"
     _, messages = followed(client, "run_code", language="python", code=code)
     seen = []
     for _, _, message in messages[1:]:
