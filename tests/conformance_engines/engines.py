@@ -3,7 +3,9 @@
 One more engine is one more function and one more line in `ENGINES`.
 """
 
+import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -14,11 +16,16 @@ from anyio import to_thread
 from programs import answer
 
 from sandbox_runner import Config
-from sandbox_runner.definitions import image_tag
+from sandbox_runner.definitions import REPOSITORY, image_tag
 from sandbox_runner.engines import Engine
 from sandbox_runner.engines.docker.connection import connect
 from sandbox_runner.engines.docker.engine import open_docker_engine
 from sandbox_runner.engines.docker.removal import ensure_removed, state_of
+from sandbox_runner.engines.oci.bundles import Bundle, find_bundles
+from sandbox_runner.engines.oci.cgroups import SLICE, find_hierarchies
+from sandbox_runner.engines.oci.engine import open_oci_engine
+from sandbox_runner.engines.oci.inventory import remove_instance
+from sandbox_runner.engines.oci.store import find_stored, names_folder, store_name
 from sandbox_runner.errors import StartFailed
 from sandbox_runner.placement import Placements
 from sandbox_runner.testing import FakeEngine
@@ -92,6 +99,42 @@ class _Spoilt:
 
 
 @asynccontextmanager
+async def _oci(runtime: str) -> AsyncIterator[Bench]:
+    placements = Placements(secrets.token_hex(8))
+    renamed: list[str] = []
+    broken: dict[str, tuple[str, ...]] = {}
+    instance = placements.instance
+
+    def rename(image: str, name: str) -> None:
+        renamed.append(name)
+        store_name(name, find_stored(image))
+
+    def kill(container: str) -> None:
+        os.kill(Bundle(instance, container).pid(), signal.SIGKILL)
+
+    def exists(container: str) -> bool:
+        cgroups = [folder / SLICE / container for folder in find_hierarchies().folders]
+        return any(path.exists() for path in (Bundle(instance, container).folder, *cgroups))
+
+    try:
+        async with open_oci_engine(runtime) as engine:
+            yield Bench(
+                engine=_Spoilt(engine, broken),
+                config=Config(engine="oci", oci_runtime=runtime),
+                placements=placements,
+                kill=kill,
+                exists=exists,
+                everything=lambda: [bundle.name for bundle in find_bundles(instance=instance)],
+                rename=rename,
+                unusable=lambda: broken.update(argv=("/no/such/program",)),
+            )
+    finally:
+        remove_instance(instance)
+        for name in set(renamed):
+            (names_folder(REPOSITORY) / name).unlink()
+
+
+@asynccontextmanager
 async def _fake() -> AsyncIterator[Bench]:
     engine = FakeEngine(answer)
 
@@ -115,7 +158,9 @@ async def _fake() -> AsyncIterator[Bench]:
 
 REAL: dict[str, Callable[[], AbstractAsyncContextManager[Bench]]] = {
     "docker+runc": partial(_docker, "runc"),
+    "oci+crun": partial(_oci, "crun"),
+    "oci+runc": partial(_oci, "runc"),
 }
-"""To come, each with its own function: docker+runsc, oci+crun, oci+runc, oci+runsc."""
+"""To come: docker+runsc, oci+runsc."""
 
 ENGINES = {**REAL, "fake": _fake}

@@ -216,6 +216,7 @@ async def test_one_that_waits_gets_other_limits_or_says_that_it_cannot(bench):
     async with started(bench, program(HOGS)) as (container, admission):
         smaller = replace(admission.job.limits, memory=64 * MIB)
         if "memory" in bench.engine.resizes:
+            await container.resize(replace(smaller, memory=1024 * MIB))
             await container.resize(smaller)
             assert (await container.execute(admission.job, ignore)).status == "out_of_memory"
         else:

@@ -288,3 +288,20 @@ async def gone(client, runner: Runner, container: str) -> bool:
             pass
         return True
     return False
+
+
+async def test_on_oci_one_that_waits_serves_runs_of_other_sizes():
+    async with pooled(engine="oci") as (runner, pool, served):
+        waited = await prepared(runner, pool)
+        result = await runner.run(
+            shell("head -c 200m /dev/zero | tail -c 150m | wc -c", limits=Limits(memory="64m"))
+        )
+        assert served[-1] == waited
+        assert result.limits_hit.get("memory")
+        await until(pool, one_waits(pool))
+        waited = pool.waiting[0]
+        result = await runner.run(
+            shell("ulimit -v; cat /sys/fs/cgroup/pids/pids.max", limits=Limits(pids=17))
+        )
+        assert served[-1] == waited
+        assert result.stdout.splitlines()[-1] == "17"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sandbox_runner.engines.oci.mapping import CPU_PERIOD, resources
 from sandbox_runner.errors import ControlNotEnforced
-from sandbox_runner.spec import ContainerSpec
+from sandbox_runner.spec import ContainerSpec, ResolvedLimits
 
 SLICE = "sandbox-runner"
 COUNTERS = ("memory", "cpu", "cpuacct", "pids")  # what a container sees of its own
@@ -120,17 +120,36 @@ def make_cgroups(hierarchies: Hierarchies, path: str, spec: ContainerSpec) -> No
         _write(control, hierarchies.by_controller[controller] / path / file, value)
 
 
+def resize(hierarchies: Hierarchies, path: str, limits: ResolvedLimits) -> None:
+    """Gives a container other limits of memory, cpus and pids. Raises ControlNotEnforced, naming one."""
+    if hierarchies.unified:
+        folder = _UNIFIED / path
+        _write("memory", folder / "memory.max", _whole_pages(limits.memory))
+        _write("pids", folder / "pids.max", limits.pids)
+        _write("cpus", folder / "cpu.max", f"{round(limits.cpus * CPU_PERIOD)} {CPU_PERIOD}")
+        return
+    written = list(_resizable(limits))
+    memory = hierarchies.by_controller["memory"] / path / "memory.limit_in_bytes"
+    if int(memory.read_text()) < limits.memory:
+        written[:2] = written[1::-1]  # memory with swap is never below memory
+    for control, controller, file, value in written:
+        _write(control, hierarchies.by_controller[controller] / path / file, value)
+
+
 def _limits(spec: ContainerSpec) -> Iterator[tuple[str, str, str, str | int]]:
-    limits = spec.limits
+    yield from _resizable(spec.limits)
+    for rule in resources(spec)["devices"]:
+        file = "devices.allow" if rule["allow"] else "devices.deny"
+        numbers = f"{rule.get('major', '*')}:{rule.get('minor', '*')}"
+        yield "devices", "devices", file, f"{rule.get('type', 'a')} {numbers} {rule['access']}"
+
+
+def _resizable(limits: ResolvedLimits) -> Iterator[tuple[str, str, str, str | int]]:
     yield "memory", "memory", "memory.limit_in_bytes", _whole_pages(limits.memory)
     yield "swap", "memory", "memory.memsw.limit_in_bytes", _whole_pages(limits.memory)
     yield "pids", "pids", "pids.max", limits.pids
     yield "cpus", "cpu", "cpu.cfs_period_us", CPU_PERIOD
     yield "cpus", "cpu", "cpu.cfs_quota_us", round(limits.cpus * CPU_PERIOD)
-    for rule in resources(spec)["devices"]:
-        file = "devices.allow" if rule["allow"] else "devices.deny"
-        numbers = f"{rule.get('major', '*')}:{rule.get('minor', '*')}"
-        yield "devices", "devices", file, f"{rule.get('type', 'a')} {numbers} {rule['access']}"
 
 
 def require_limits(hierarchies: Hierarchies, path: str, spec: ContainerSpec) -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 from anyio import to_thread
@@ -91,7 +91,9 @@ class OciContainer:
         await anyio.wait_readable(self._process)
 
     async def resize(self, limits: ResolvedLimits) -> None:
-        raise ControlNotEnforced("The limits of a container cannot be changed here; make another one.")
+        self._spec = replace(self._spec, limits=limits)
+        cgroups.resize(self._means.hierarchies, self._path, limits)
+        cgroups.require_limits(self._means.hierarchies, self._path, self._spec)
 
     async def cancel(self) -> None:
         self._cancelled = True
