@@ -7,7 +7,7 @@ tells which, so that both forms of an attack run on the same engine at the same 
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -107,10 +107,26 @@ class WatchedEngine:
     async def create(self, spec: ContainerSpec) -> AsyncIterator[object]:
         name = spec.labels[LABEL_PRINCIPAL]
         _, _, control = name.partition(" without ")
-        async with self.engine.create(WITHOUT[control](spec) if control else spec) as container:
-            known = await to_thread.run_sync(self._traces_of, container.id)
+        async with AsyncExitStack() as stack:
+            made = self.engine.create(WITHOUT[control](spec) if control else spec)
+            looking = await stack.enter_async_context(self._looking_back(name))
+            container = await stack.enter_async_context(made)
+            looking.extend(await to_thread.run_sync(self._traces_of, container.id))
             yield container
-        self.left.setdefault(name, []).extend(await to_thread.run_sync(self._left, container.id, known))
+
+    @asynccontextmanager
+    async def _looking_back(self, name: str) -> AsyncIterator[list[str]]:
+        """Looks for what is left when the context ends, also of one that the runner's end cancels.
+
+        Its value takes the container's id and the other traces.
+        """
+        traces: list[str] = []
+        try:
+            yield traces
+        finally:
+            with anyio.CancelScope(shield=True):
+                left = await to_thread.run_sync(self._left, traces[0], traces) if traces else []
+            self.left.setdefault(name, []).extend(left)
 
     def _traces_of(self, container: str) -> list[str]:
         """What a mount of this container has in its line of mountinfo."""
