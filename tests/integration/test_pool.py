@@ -238,11 +238,11 @@ async def test_the_result_is_there_before_the_container_is_gone():
     async with Runner.open() as runner:
         runner._engine = SlowToRemove(runner._engine)
         assert (await runner.run(shell("echo hi"))).stdout == "hi\n"
-        assert runner._capacity._running == 1, "it still has its place"
+        assert len(runner._capacity._held) == 1, "it still has its place"
         assert not runner._engine.gone
         runner._engine.may_go.set()
     assert runner._engine.gone
-    assert runner._capacity._running == 0
+    assert runner._capacity._held == []
 
 
 @pytest.mark.parametrize("pool", [False, True])
@@ -265,13 +265,15 @@ class SlowToRemove:
 
     @asynccontextmanager
     async def create(self, spec):
-        async with self._engine.create(spec) as container:
-            try:
-                yield container
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self.may_go.wait()
-        self.gone = True
+        try:
+            async with self._engine.create(spec) as container:
+                try:
+                    yield container
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await self.may_go.wait()
+        finally:
+            self.gone = True
 
 
 async def endless() -> AsyncIterator[bytes]:
