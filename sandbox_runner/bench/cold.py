@@ -30,7 +30,7 @@ async def measure_cold(plan: Plan) -> list[Figure]:
     """Fresh containers of each engine in turns with the peers that make one, too."""
     turns = {peer.name: peer_turn(peer) for peer in (plan.baseline, *plan.peers) if peer.fresh}
     most = {}
-    if llm_sandbox.llm_sandbox_version():
+    if plan.llm_sandbox:
         turns[llm_sandbox.PLAIN] = llm_sandbox.plain_turn()
         most[llm_sandbox.PLAIN] = plan.times(_LLM_ROUNDS, 1)
     async with AsyncExitStack() as stack:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from sandbox_runner.bench import llm_sandbox
 from sandbox_runner.bench.bandwidth import measure_bandwidth
 from sandbox_runner.bench.burst import measure_burst
 from sandbox_runner.bench.cold import measure_cold
@@ -51,12 +52,20 @@ async def measure(
         subjects, no_engines = await find_subjects(config, engines)
         if not subjects:
             raise EngineUnavailable(" ".join(no_engines.values()))
-        plan = Plan(subjects=subjects, baseline=baseline, peers=peers, quick=quick, report=report)
+        no_llm_sandbox = await llm_sandbox.trouble()
+        plan = Plan(
+            subjects=subjects,
+            baseline=baseline,
+            peers=peers,
+            llm_sandbox=no_llm_sandbox is None,
+            quick=quick,
+            report=report,
+        )
         for name in names:
             report(name)
             figures += await MEASURES[name](plan)
-    if facts["llm-sandbox"] is None:
-        no_peers["llm-sandbox"] = "not installed"
+    if no_llm_sandbox is not None:
+        no_peers["llm-sandbox"] = no_llm_sandbox
     return {
         "format": FORMAT,
         "quick": quick,

@@ -15,7 +15,7 @@ from sandbox_runner.engines.live_runs import LiveRun
 from sandbox_runner.errors import EngineError
 from sandbox_runner.runner import Runner
 
-_WAITING = 4  # containers: what they share is divided among them
+_WAITING = 8  # containers, as many as a pool has by default: what they share is divided among them
 _FILLING = 60.0  # seconds for so many to be ready
 _RESTING = 1.0  # seconds for them to come to rest
 _BARS = [Bar("p50", "<=", 5)]

@@ -16,6 +16,11 @@ from sandbox_runner.bench.peers import PRINTED, PROGRAM, PYTHON_IMAGE
 from sandbox_runner.bench.plan import Turn
 from sandbox_runner.errors import EngineError
 
+# It runs programs by these names; in a pool it does not know that no environment was set up.
+_VENV = "/sandbox/.sandbox-venv/bin"
+_WAIT = (
+    f"ln -s python3 /usr/bin/python; mkdir -p {_VENV}; ln -s /usr/bin/python3 {_VENV}/python; exec sleep 3600"
+)
 PLAIN, OPEN, POOLED = "llm-sandbox", "llm-sandbox, open session", "llm-sandbox, pooled"
 
 
@@ -25,6 +30,20 @@ def llm_sandbox_version() -> str | None:
         return version("llm-sandbox")
     except PackageNotFoundError:
         return None
+
+
+async def trouble() -> str | None:
+    """Why it cannot be measured; None where it can. Where it is installed this takes some runs."""
+    if llm_sandbox_version() is None:
+        return "not installed"
+    try:
+        await plain_turn()()
+        async with warm_turns() as turns:
+            for turn in turns.values():
+                await turn()
+    except Exception as error:  # noqa: BLE001 - whatever it raises here, it is no peer on this machine
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    return None
 
 
 def plain_turn() -> Turn:
@@ -67,7 +86,8 @@ def _options() -> dict[str, Any]:
         "lang": "python",
         "image": PYTHON_IMAGE,
         "keep_template": True,
-        "skip_environment_setup": True,
+        "skip_environment_setup": True,  # it would install packages, and needs a network for that
+        "runtime_configs": {"command": ["sh", "-c", _WAIT], "network_mode": "none"},
     }
 
 

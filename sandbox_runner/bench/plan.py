@@ -46,11 +46,15 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """``quick``: few rounds, to see that it works; its numbers mean little."""
+    """``llm_sandbox``: whether that peer can be measured, too.
+
+    ``quick``: few rounds, to see that it works; its numbers mean little.
+    """
 
     subjects: Sequence[Subject]
     baseline: Peer
     peers: Sequence[Peer]
+    llm_sandbox: bool
     quick: bool
     report: Callable[[str], None]
 

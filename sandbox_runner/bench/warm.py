@@ -31,7 +31,7 @@ _BARS = {
 
 @dataclass(slots=True)
 class Loop:
-    """What one open loop saw: milliseconds of runs and of bare processes, and CPU time in all."""
+    """What one open loop saw: milliseconds of runs and of bare processes, and of the whole machine's CPU."""
 
     warm: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
@@ -65,7 +65,7 @@ async def _engine(plan: Plan, subject: Subject) -> list[Figure]:
             variant=variant,
             baseline=seen.bare,
             bars=_BARS.get(subject.name, ()),
-            notes={"cpu_ms_per_run": cpu, "bare_cpu_ms_per_run": bare_cpu},
+            notes={"machine_cpu_ms_per_run": cpu, "bare_cpu_ms_per_run": bare_cpu},
         ),
         figure("warm", BARE, seen.bare, variant=f"beside {subject.name}", baseline=seen.bare),
     ]
@@ -106,7 +106,7 @@ def _machine_cpu() -> float:
 
 async def _peers(plan: Plan) -> list[Figure]:
     turns = {peer.name: peer_turn(peer) for peer in (plan.baseline, *plan.peers) if not peer.fresh}
-    if llm_sandbox.llm_sandbox_version():
+    if plan.llm_sandbox:
         async with llm_sandbox.warm_turns() as more:
             return await _in_turns(plan, {**turns, **more})
     return await _in_turns(plan, turns) if turns else []
