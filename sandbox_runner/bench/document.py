@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from sandbox_runner.bench import llm_sandbox
@@ -63,7 +64,7 @@ async def measure(
         )
         for name in names:
             report(name)
-            figures += await MEASURES[name](plan)
+            figures += await MEASURES[name](replace(plan, report=partial(_report_step, report, name)))
     if no_llm_sandbox is not None:
         no_peers["llm-sandbox"] = no_llm_sandbox
     return {
@@ -74,3 +75,7 @@ async def measure(
         "missing": {**no_engines, **no_peers},
         "figures": [asdict(each) for each in figures],
     }
+
+
+def _report_step(report: Callable[[str], None], name: str, step: str) -> None:
+    report(f"{name}: {step}")

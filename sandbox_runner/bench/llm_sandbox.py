@@ -1,4 +1,4 @@
-"""The peer llm-sandbox, where it is installed: python -m pip install 'llm-sandbox[docker]'.
+"""The peer llm-sandbox, where it is installed: python -m pip install --group bench
 
 https://pypi.org/project/llm-sandbox/. It is no dependency: what cannot be imported is not measured.
 """

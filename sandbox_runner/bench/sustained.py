@@ -106,6 +106,9 @@ def _figures(who: tuple[str, str], by_concurrency: dict[int, list[float]], rates
     for concurrency, values in by_concurrency.items():
         judged = bool(peer) and concurrency == best
         bars = [Bar("p50", ">=", bound, f"the best of {peer}")] if judged else []
+        notes = {"concurrency": float(concurrency)}
+        if judged:
+            notes[f"{peer}_runs_per_s".replace(" ", "_")] = _middle(_best(rates[peer, ""]))
         made.append(
             figure(
                 "sustained",
@@ -116,7 +119,7 @@ def _figures(who: tuple[str, str], by_concurrency: dict[int, list[float]], rates
                 baseline=rates[BARE, ""][concurrency],
                 bars=bars,
                 judged_by=_best(rates[peer, ""]) if judged else None,
-                notes={"concurrency": concurrency},
+                notes=notes,
             )
         )
     return made
