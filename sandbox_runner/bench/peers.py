@@ -21,6 +21,7 @@ T = TypeVar("T")
 PROGRAM = "print(1)"
 PRINTED = b"1\n"
 PYTHON_IMAGE = f"{REPOSITORY}/python:latest"
+_PURE = "-B"  # nothing is written into the root filesystem that all containers share
 _ANSWER_TIME = 60  # seconds for the docker command
 _EXEC_TIME = "7200"  # seconds after which the container of `docker exec` ends, if nobody removes it
 
@@ -119,18 +120,19 @@ def _image_interpreters(rootfs: Path) -> Iterator[Peer]:
             "--argv0",
             str(program),
             str(program),
+            _PURE,
         )
         yield Peer(BARE, words, "the image's own interpreter through its own loader, as a plain process")
     chroot = shutil.which("chroot", path="/usr/sbin:/usr/bin")
     if chroot:
-        words = (chroot, str(rootfs), "/usr/bin/python3")
+        words = (chroot, str(rootfs), "/usr/bin/python3", _PURE)
         yield Peer(BARE, words, "the image's own interpreter in a chroot, whose command is in the time")
 
 
 def _works(peer: Peer) -> bool:
     """Whether its library is the image's, and not this machine's."""
     code = "import os, sys; print(os.path.realpath(os.__file__).startswith(sys.argv[1]))"
-    root = "/" if "chroot" in peer.words[0] else str(Path(peer.words[-1]).parents[2])
+    root = "/" if "chroot" in peer.words[0] else str(Path(peer.words[-2]).parents[2])
     with suppress(EngineError, OSError):
         said = subprocess.run([*peer.words, "-I", "-c", code, root], env=dict(peer.env), capture_output=True)
         return said.stdout == b"True\n"
