@@ -20,6 +20,7 @@ COMMANDS = {
     "stdio": "Serve MCP on stdin and stdout, for a client on this machine.",
     "http": "Serve MCP over HTTP, for a team or a machine.",
     "doctor": "Prove on this machine that each promised control holds.",
+    "bench": "Measure what runs cost on this machine, beside the bare interpreter and other sandboxes.",
     "ps": "List the live runs of this machine.",
     "kill": "End live runs.",
     "images": "List the images, and whether they are built and current.",

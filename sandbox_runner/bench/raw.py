@@ -1,0 +1,138 @@
+"""An engine's own calls without us around them: what the whole path is compared with."""
+
+import asyncio
+import json
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from anyio import to_thread
+
+from sandbox_runner.bench.cold import REQUEST
+from sandbox_runner.bench.peers import PRINTED, PROGRAM, Peer, read_all, spawn
+from sandbox_runner.bench.plan import Subject
+from sandbox_runner.engines.choice import open_engine
+from sandbox_runner.errors import EngineError
+from sandbox_runner.languages import find_language
+from sandbox_runner.placement import Placements
+from sandbox_runner.policy import admit
+from sandbox_runner.request import LOCAL_USER
+from sandbox_runner.spec import ContainerSpec, Image, Placement
+
+Once = Callable[[int], Awaitable[None]]
+_CGROUP = "sandbox-runner-bench"
+
+
+@asynccontextmanager
+async def docker_calls(subject: Subject) -> AsyncIterator[Once]:
+    """Create, start, kill and remove the very container that a run has, without waiting for it."""
+    from sandbox_runner.engines.docker.connection import connect  # noqa: PLC0415 - the SDK, for those who use it
+    from sandbox_runner.engines.docker.mapping import create_body  # noqa: PLC0415 - as above
+    from sandbox_runner.engines.docker.removal import ensure_removed  # noqa: PLC0415 - as above
+
+    image = await _image(subject)
+    placements = Placements(secrets.token_hex(8))
+    client = await to_thread.run_sync(connect, subject.config.docker_host)
+
+    def calls() -> None:
+        with placements.lease() as placement:
+            spec = _spec(subject, image, placement)
+            made = client.create_container_from_config(create_body(spec), name=spec.name)["Id"]
+            client.start(made)
+            ensure_removed(client, made, patience=0)
+
+    async def once(_slot: int) -> None:
+        await to_thread.run_sync(calls)
+
+    try:
+        yield once
+    finally:
+        client.close()
+
+
+@asynccontextmanager
+async def runtime_calls(subject: Subject, slots: int) -> AsyncIterator[Once]:
+    """``crun run`` (or ``runc run``) of the config.json that a run has, its program the bare interpreter.
+
+    The runtime makes the cgroups itself. Each of the ``slots``, which may be used at one time, has a bundle.
+    """
+    from sandbox_runner.engines.oci import cgroups, launcher  # noqa: PLC0415 - for Linux alone
+    from sandbox_runner.engines.oci.runtime import find_runtime  # noqa: PLC0415 - as above
+
+    image = await _image(subject)
+    hierarchies = cgroups.find_hierarchies()
+    runtime = find_runtime(subject.config.oci_runtime, unified=hierarchies.unified)
+    prepare = launcher.hide_unified if runtime.hides_unified else None
+    threads = ThreadPoolExecutor(slots, initializer=prepare)
+    placements = Placements(secrets.token_hex(8))
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-runner-bench-")))
+        stack.callback(_remove_parent, hierarchies.folders)
+        stack.callback(threads.shutdown)
+        calls = []
+        for slot in range(slots):
+            spec = _spec(subject, image, stack.enter_context(placements.lease()))
+            bundle = folder / str(slot)
+            _write_bundle(bundle, spec, compiled=runtime.takes_filter)
+            name = f"{_CGROUP}-{placements.instance}-{slot}"
+            words = (runtime.path, "--root", str(folder / "state"), "run", "--bundle", str(bundle), name)
+            calls.append(
+                Peer(f"{runtime.name} run", words, "", env=(("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),))
+            )
+
+        async def once(slot: int) -> None:
+            await asyncio.wrap_future(threads.submit(_run, calls[slot]))
+
+        yield once
+
+
+def _run(call: Peer) -> None:
+    if spawn(call, None, read_all).value != PRINTED:
+        raise EngineError(f"{call.name} did not run the program.")
+
+
+def _write_bundle(bundle: Path, spec: ContainerSpec, *, compiled: bool) -> None:
+    from sandbox_runner.engines.oci import cgroups  # noqa: PLC0415 - for Linux alone
+    from sandbox_runner.engines.oci.compiled import filter_annotation  # noqa: PLC0415 - as above
+    from sandbox_runner.engines.oci.mapping import bundle_config  # noqa: PLC0415 - as above
+    from sandbox_runner.engines.oci.store import rootfs_of  # noqa: PLC0415 - as above
+
+    cgroup = f"{_CGROUP}/{spec.name}"
+    config: dict[str, Any] = bundle_config(
+        spec,
+        rootfs=rootfs_of(spec.image.id),
+        cgroup=cgroup,
+        counters=cgroups.counters(cgroups.find_hierarchies(), cgroup),
+        annotations=filter_annotation(spec.seccomp) if compiled else {},
+    )
+    config["process"]["args"] = ["/usr/bin/python3", "-I", "-c", PROGRAM]
+    bundle.mkdir()
+    (bundle / "config.json").write_text(json.dumps(config), "utf-8")
+
+
+def _remove_parent(folders: tuple[Path, ...]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            (folder / _CGROUP).rmdir()
+
+
+async def _image(subject: Subject) -> Image:
+    config = subject.config
+    opening = open_engine(config.engine, docker_host=config.docker_host, oci_runtime=config.oci_runtime)
+    async with opening as (_, engine):
+        return await engine.image(find_language("python").image)
+
+
+def _spec(subject: Subject, image: Image, placement: Placement) -> ContainerSpec:
+    return admit(
+        subject.config.policy(),
+        REQUEST,
+        LOCAL_USER,
+        language=find_language("python"),
+        image=image,
+        placement=placement,
+    ).spec
