@@ -14,6 +14,12 @@ pytestmark = pytest.mark.anyio
 MIB = 1 << 20
 
 
+@pytest.fixture(autouse=True)
+def removed_at_once(monkeypatch) -> None:
+    """What a run has used goes as soon as its result is there."""
+    monkeypatch.setattr("sandbox_runner.runner._ANSWERING", 0)
+
+
 class SlowEngine(FakeEngine):
     """Each start waits until it may go on. ``resizes`` nothing, as Docker."""
 
