@@ -33,10 +33,13 @@ def room(facts: EngineFacts, *, max_concurrent: int | None) -> Room:
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """A place that is held. ``leaving``: its program is over, and only its container is still to go."""
+    """A place that is held, with its bytes of memory limits.
+
+    ``wanted`` is there once only its container is still to go, and set when somebody waits for a place.
+    """
 
     memory: int
-    leaving: bool = False
+    wanted: anyio.Event | None = None
 
 
 @dataclass(slots=True)
@@ -72,6 +75,13 @@ class Capacity:
         finally:
             self._free(place)
 
+    def leave(self, place: Place) -> anyio.Event:
+        """Only the container of ``place`` is still to go. What is returned is set when others wait."""
+        place.wanted = anyio.Event()
+        if self._queues:
+            place.wanted.set()
+        return place.wanted
+
     async def spare(self) -> Room:
         """What is left beside the sandboxes that run; nothing where others wait for it."""
         await self._know_room()
@@ -89,7 +99,7 @@ class Capacity:
         if not self._queues and self._fits(memory):
             return self._take(memory)
         waiting, running = sum(map(len, self._queues.values())), len(self._held)
-        if waiting >= self._queue_size + sum(place.leaving for place in self._held):
+        if waiting >= self._queue_size + sum(place.wanted is not None for place in self._held):
             raise QueueFull(
                 f"{running} sandboxes run and {waiting} requests wait; try again in a moment.",
                 retry_after=1.0 + waiting / max(1, running),
@@ -98,6 +108,9 @@ class Capacity:
 
     async def _wait(self, principal: str, waiter: _Waiter) -> Place:
         self._queues.setdefault(principal, deque()).append(waiter)
+        for place in self._held:
+            if place.wanted is not None:
+                place.wanted.set()
         try:
             await waiter.admitted.wait()
         except BaseException:  # a cancellation, above all: the place must not stay taken

@@ -22,12 +22,16 @@ class Kept(Generic[T]):
     def __init__(self, value: T) -> None:
         self.value = value
         self._pause = 0.0
+        self._hurry: anyio.Event | None = None
         self._released = anyio.Event()
         self._gone = anyio.Event()
 
-    def release(self, *, after: float = 0.0) -> None:
-        """Has the context left, in the background, ``after`` seconds. Harmless when it is done already."""
-        self._pause = after
+    def release(self, *, pause: float = 0.0, hurry: anyio.Event | None = None) -> None:
+        """Has the context left, in the background; first there is a pause, in seconds, until ``hurry``.
+
+        Harmless when it is done already.
+        """
+        self._pause, self._hurry = pause, hurry
         self._released.set()
 
     async def gone(self) -> None:
@@ -73,7 +77,9 @@ async def _hold(context: AbstractAsyncContextManager[Any], *, task_status: TaskS
             kept = Kept(value)
             task_status.started(kept)
             await kept._released.wait()
-            await anyio.sleep(kept._pause)
+            if kept._hurry is not None:
+                with anyio.move_on_after(kept._pause):
+                    await kept._hurry.wait()
     except Exception as error:  # its user is gone, and the others must not end with it
         if kept is None:
             raise

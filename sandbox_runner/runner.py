@@ -227,9 +227,10 @@ class Runner:
                 finally:
                     left_nothing = run.left_nothing
         finally:
-            place.leaving = True
-            kept.release(after=_ANSWERING if left_nothing else 0)
-            if not left_nothing:
+            if left_nothing:
+                kept.release(pause=_ANSWERING, hurry=self._capacity.leave(place))
+            else:
+                kept.release()
                 with anyio.CancelScope(shield=True):
                     await kept.gone()
 

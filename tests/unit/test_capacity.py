@@ -110,10 +110,13 @@ async def test_a_place_that_is_being_left_lets_one_more_wait():
         async with places.place("p", memory=1) as place:
             with pytest.raises(QueueFull):
                 await occupy(places, "p", [])
-            place.leaving = True
+            wanted = places.leave(place)
+            assert not wanted.is_set()
             tasks.start_soon(occupy, places, "p", log := [])
             await anyio.wait_all_tasks_blocked()
+            assert wanted.is_set()
             with pytest.raises(QueueFull):
                 await occupy(places, "p", [])
+            assert places.leave(place).is_set()
             assert log == []
     assert log == ["p"]
