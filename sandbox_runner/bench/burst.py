@@ -51,7 +51,7 @@ async def _engine(plan: Plan, subject: Subject, size: int, bare: list[float], *,
 
         await once()
         for _ in range(plan.times(5 if subject.name != DOCKER else 3, 1)):
-            await subject.settle(runner, left=int(pool))
+            await subject.settle(runner, left=subject.config.pool_max if pool else 0)
             values += await _at_once(once, size)
     if failed == len(values):
         raise EngineError(f"{subject.name}: no run of a burst succeeded.")
