@@ -61,6 +61,19 @@ class Tmpfs:
     exec: bool
     uid: int | None = None
 
+    def options(self) -> list[str]:
+        """As mount(8) takes them; tmpfs(5)."""
+        owner = [] if self.uid is None else [f"uid={self.uid}", f"gid={self.uid}"]
+        return [
+            "nosuid",
+            "nodev",
+            "exec" if self.exec else "noexec",
+            f"size={self.size}",
+            f"nr_inodes={self.inodes}",
+            f"mode={self.mode:04o}",
+            *owner,
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Rlimit:

@@ -1,6 +1,6 @@
 """The peer llm-sandbox, where it is installed: python -m pip install --group bench
 
-https://pypi.org/project/llm-sandbox/. It is no dependency: what cannot be imported is not measured.
+It is no dependency: what cannot be imported is not measured.
 """
 
 import time

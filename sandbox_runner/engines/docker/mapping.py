@@ -6,7 +6,7 @@ The API: https://docs.docker.com/reference/api/engine/version/v1.41/ (ContainerC
 from typing import Any
 
 from sandbox_runner.seccomp import load_profile
-from sandbox_runner.spec import ContainerSpec, Rlimit, Tmpfs
+from sandbox_runner.spec import ContainerSpec, Rlimit
 
 Json = dict[str, Any]
 
@@ -70,7 +70,7 @@ def _isolation(spec: ContainerSpec) -> Json:
         "GroupAdd": [],
         "MaskedPaths": list(spec.masked_paths),
         "ReadonlyPaths": list(spec.readonly_paths),
-        "Tmpfs": {mount.path: _tmpfs_options(mount) for mount in spec.tmpfs},
+        "Tmpfs": {mount.path: ",".join(["rw", *mount.options()]) for mount in spec.tmpfs},
         "ShmSize": spec.shm_size,
         "Runtime": spec.oci_runtime or "",
         "Init": not spec.image.agent,
@@ -130,21 +130,6 @@ _NOTHING_FROM_THE_HOST: Json = {
     "PublishAllPorts": False,
     "Sysctls": {},
 }
-
-
-def _tmpfs_options(mount: Tmpfs) -> str:
-    options = [
-        "rw",
-        "nosuid",
-        "nodev",
-        "exec" if mount.exec else "noexec",
-        f"size={mount.size}",
-        f"nr_inodes={mount.inodes}",
-        f"mode={mount.mode:04o}",
-    ]
-    if mount.uid is not None:
-        options += [f"uid={mount.uid}", f"gid={mount.uid}"]
-    return ",".join(options)
 
 
 def _ulimit(rlimit: Rlimit) -> Json:

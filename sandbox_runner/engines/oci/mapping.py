@@ -122,17 +122,7 @@ def _counters(counters: Mapping[str, Path]) -> list[Json]:
 
 
 def _tmpfs(mount: Tmpfs) -> Json:
-    options = [
-        "nosuid",
-        "nodev",
-        "exec" if mount.exec else "noexec",
-        f"size={mount.size}",
-        f"nr_inodes={mount.inodes}",
-        f"mode={mount.mode:04o}",
-    ]
-    if mount.uid is not None:
-        options += [f"uid={mount.uid}", f"gid={mount.uid}"]
-    return _mount(mount.path, "tmpfs", *options)
+    return _mount(mount.path, "tmpfs", *mount.options())
 
 
 def _rlimit(rlimit: Rlimit) -> Json:
