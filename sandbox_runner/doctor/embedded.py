@@ -5,7 +5,7 @@ import re
 import secrets
 import subprocess
 from collections.abc import AsyncIterator, Sequence
-from subprocess import DEVNULL, PIPE
+from functools import partial
 
 import anyio
 from anyio import to_thread
@@ -13,7 +13,7 @@ from anyio import to_thread
 from sandbox_runner.config import Config
 from sandbox_runner.doctor.finding import Finding
 from sandbox_runner.doctor.host import judge_host, read_facts
-from sandbox_runner.doctor.life import OWNER, REMOVAL_TIME, START_TIME, life_finding, told_to_owner
+from sandbox_runner.doctor.life import OWNER, REMOVAL_TIME, START_TIME, kill_owner, life_finding
 from sandbox_runner.engines.live_runs import LiveRun
 from sandbox_runner.engines.oci.cgroups import find_hierarchies
 from sandbox_runner.engines.oci.inventory import list_runs, remove_runs
@@ -41,7 +41,8 @@ async def find_left_by_killed_owner(config: Config, *, command: Sequence[str] = 
     """
     control, instance = "life.no_leak/killed_owner", secrets.token_hex(8)
     try:
-        before = await _kill_owner(config, command, instance)
+        look = partial(to_thread.run_sync, lambda: list_runs(instance=instance))
+        before = await kill_owner(config, command, instance, look)
     except (OSError, TimeoutError) as error:
         reason = str(error) or f"the process had no container after {START_TIME} s"
         return life_finding(control, "unknown", reason, _UNPROBED)
@@ -54,25 +55,6 @@ async def find_left_by_killed_owner(config: Config, *, command: Sequence[str] = 
             await anyio.sleep(_LOOK)
     await to_thread.run_sync(remove_runs, left)
     return _left(control, left, f"all gone within {REMOVAL_TIME} s")
-
-
-async def _kill_owner(config: Config, command: Sequence[str], instance: str) -> list[str]:
-    """The states of the containers that the process had when it was killed."""
-    process = await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        with anyio.fail_after(START_TIME):
-            await process.stdin.send(told_to_owner(config, instance))
-            await process.stdout.receive(1)
-            return [run.state for run in list_runs(instance=instance)]
-    except (anyio.EndOfStream, anyio.BrokenResourceError):
-        return []
-    finally:
-        with anyio.CancelScope(shield=True):
-            if process.returncode is None:
-                process.kill()
-            await process.aclose()
 
 
 def _left(control: str, left: Sequence[LiveRun], good: str) -> Finding:

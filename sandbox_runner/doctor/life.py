@@ -3,8 +3,9 @@
 import json
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, TypeVar
 
@@ -52,7 +53,8 @@ async def find_left_by_killed_owner(
     instance = secrets.token_hex(8)
     control = "life.no_leak/killed_owner"
     try:
-        before = await _kill_owner(client, config, command, instance)
+        look = partial(_asked, client, lambda: list_runs(client, instance=instance))
+        before = await kill_owner(config, command, instance, look)
         left = await _wait_until_gone(client, instance)
         await _asked(client, lambda: remove_runs(client, left))
     except (EngineError, OSError, TimeoutError) as error:
@@ -67,23 +69,22 @@ async def find_left_by_killed_owner(
     return life_finding(control, "ok", f"all gone within {REMOVAL_TIME} s")
 
 
-async def _kill_owner(
-    client: "APIClient", config: Config, command: Sequence[str], instance: str
+async def kill_owner(
+    config: Config, command: Sequence[str], instance: str, look: Callable[[], Awaitable[list[LiveRun]]]
 ) -> list[str]:
-    """The states of the containers that the process had when it was killed."""
+    """The states of the containers that the process had when it was killed; ``look`` lists them.
+
+    Raises what ``look`` raises, OSError, and TimeoutError where the process has none in time.
+    """
     process = await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         with anyio.fail_after(START_TIME):
             await process.stdin.send(told_to_owner(config, instance))
-            try:
-                await process.stdout.receive(1)
-            except anyio.EndOfStream:
-                return []
-            runs = await _asked(client, lambda: list_runs(client, instance=instance))
-            return sorted(run.state for run in runs)
-    except anyio.BrokenResourceError:
+            await process.stdout.receive(1)
+            return sorted(run.state for run in await look())
+    except (anyio.EndOfStream, anyio.BrokenResourceError):
         return []
     finally:
         with anyio.CancelScope(shield=True):

@@ -87,3 +87,26 @@ def image_called(docker_client):
 def base_image(image_called) -> str:
     """The id of an image with bash, coreutils, and python3 with its whole standard library."""
     return image_called("base")
+
+
+@pytest.fixture(scope="module")
+def client():
+    """The SDK's client of a stdio server."""
+    from mcp_clients import sdk_client
+
+    with sdk_client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def old_client():
+    """One that shakes hands, as all did before 2026-07-28."""
+    from mcp_clients import sdk_client
+
+    with sdk_client(mode="legacy") as client:
+        yield client
+
+
+@pytest.fixture(params=["client", "old_client"])
+def either(request):
+    return request.getfixturevalue(request.param)

@@ -3,27 +3,9 @@
 import json
 
 import pytest
-from mcp_clients import pipe, sdk_client
+from mcp_clients import pipe
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def client():
-    with sdk_client() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def old_client():
-    """One that shakes hands, as all did before 2026-07-28."""
-    with sdk_client(mode="legacy") as client:
-        yield client
-
-
-@pytest.fixture(params=["client", "old_client"])
-def either(request):
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")

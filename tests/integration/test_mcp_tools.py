@@ -15,24 +15,6 @@ TOOLS = {"run_code", "run_shell", "run_function", "read_output", "cancel_run", "
 IDENTITY = "def execute(input): return input"
 
 
-@pytest.fixture(scope="module")
-def client():
-    with sdk_client() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def old_client():
-    """One that shakes hands, as all did before 2026-07-28."""
-    with sdk_client(mode="legacy") as client:
-        yield client
-
-
-@pytest.fixture(params=["client", "old_client"])
-def either(request):
-    return request.getfixturevalue(request.param)
-
-
 @pytest.fixture
 def tools(client):
     return {tool.name: tool for tool in client.tools()}
