@@ -23,6 +23,16 @@ def wait_for_run(server, live_runs):
         assert server.process.poll() is None
 
 
+def wait_for_program(server, client):
+    """A container runs a while before its program does; one that dies in between is the engine's failure."""
+    listed = modern("tools/call", call("list_runs"))
+    while "running" not in {
+        run["status"]
+        for run in answer(client.post(server.url, **listed))["result"]["structuredContent"]["runs"]
+    }:
+        assert server.process.poll() is None
+
+
 class Posted:
     """A request that waits for its answer in a thread."""
 
@@ -132,7 +142,7 @@ def test_on_sigterm_a_call_may_finish_and_new_ones_are_refused(home, client, liv
     with served(home=home) as server, httpx2.Client(timeout=WAIT) as other:
         request = long_call(server, client, era)
         posted = Posted(client, server, request)
-        wait_for_run(server, live_runs)
+        wait_for_program(server, other)
         server.process.send_signal(signal.SIGTERM)
         server.until("ending")
         ready = other.get(server.base + "/readyz")
