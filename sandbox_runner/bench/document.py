@@ -19,7 +19,7 @@ from sandbox_runner.bench.plan import Plan, find_subjects
 from sandbox_runner.bench.sustained import measure_sustained
 from sandbox_runner.bench.warm import measure_warm
 from sandbox_runner.config import Config
-from sandbox_runner.errors import EngineUnavailable
+from sandbox_runner.errors import EngineError, EngineUnavailable, SandboxError
 
 FORMAT = 1
 MEASURES: dict[str, Callable[[Plan], Awaitable[list[Figure]]]] = {
@@ -43,12 +43,13 @@ async def measure(
 ) -> dict[str, Any]:
     """The document: ``facts``, ``baseline``, ``figures``, and under ``missing`` why something is not in it.
 
-    Measures over those of ``engines`` that are ready. Raises EngineUnavailable where none is, and EngineError
-    where a program did not do what it was to do.
+    Measures over those of ``engines`` that are ready. A measure that fails is missing, the others are made.
+    Raises EngineUnavailable where no engine is ready, and EngineError where no measure could be made.
     """
     facts = machine_facts()
     baseline = find_baseline()
     figures: list[Figure] = []
+    failed: dict[str, str] = {}
     with opened_peers() as (peers, no_peers):
         subjects, no_engines = await find_subjects(config, engines)
         if not subjects:
@@ -64,7 +65,13 @@ async def measure(
         )
         for name in names:
             report(name)
-            figures += await MEASURES[name](replace(plan, report=partial(_report_step, report, name)))
+            try:
+                figures += await MEASURES[name](replace(plan, report=partial(_report_step, report, name)))
+            except* SandboxError as errors:  # some come out of a task group
+                failed[name] = str(_first(errors))
+                report(f"{name}: failed: {failed[name]}")
+    if not figures:
+        raise EngineError(" ".join(failed.values()))
     if no_llm_sandbox is not None:
         no_peers["llm-sandbox"] = no_llm_sandbox
     return {
@@ -72,9 +79,13 @@ async def measure(
         "quick": quick,
         "facts": {**facts, "load_after": round(os.getloadavg()[0], 2)},
         "baseline": baseline.about,
-        "missing": {**no_engines, **no_peers},
+        "missing": {**no_engines, **no_peers, **failed},
         "figures": [asdict(each) for each in figures],
     }
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _report_step(report: Callable[[str], None], name: str, step: str) -> None:

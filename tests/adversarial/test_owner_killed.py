@@ -1,7 +1,7 @@
 """After kill -9 of the process that owns a run, at any moment, nothing is left within 5 seconds.
 
 The owner runs programs one after another, so that a random moment falls into create, attach, start,
-run or remove. No later start helps: only the watchdog acts.
+run or remove. No later start helps: only the watchdog acts. SANDBOX_RUNNER_KILLS sets how many are killed.
 """
 
 import os
@@ -19,7 +19,7 @@ from sandbox_runner.definitions import image_tag
 from sandbox_runner.engines.docker.inventory import list_runs, remove_runs
 
 OWNER = Path(__file__).with_name("owner_that_runs.py")
-KILLS = 200
+KILLS = int(os.environ.get("SANDBOX_RUNNER_KILLS", "60"))
 BATCH = 4  # owners at once: more only wait for each other on a small machine
 LONGEST_RUN = 0.6  # seconds; the moment of the kill is drawn from it
 ALLOWED = 5.0
@@ -57,7 +57,7 @@ def wait_until_gone(client, pids: list[int], killed: float) -> dict[int, list[st
 
 
 @pytest.mark.timeout(900)
-def test_200_kills_at_random_moments_leave_no_container(docker_client, built_image):
+def test_kills_at_random_moments_leave_no_container(docker_client, built_image):
     states: dict[str, int] = {}
     for _ in range(KILLS // BATCH):
         owners = [start_owner() for _ in range(BATCH)]
@@ -78,7 +78,7 @@ def test_200_kills_at_random_moments_leave_no_container(docker_client, built_ima
 
 @pytest.mark.timeout(300)
 def test_kills_leave_no_container_without_an_agent_either(docker_client, built_image):
-    for _ in range(10):
+    for _ in range(5):
         owners = [start_owner(image_tag("base")) for _ in range(BATCH)]
         for owner in owners:
             time.sleep(random.uniform(0, LONGEST_RUN / BATCH))
@@ -108,7 +108,7 @@ def test_kills_leave_no_container_that_waits_either(docker_client, built_image):
 def test_kills_of_a_command_line_leave_no_container(docker_client, built_image):
     command = [sys.executable, "-m", "sandbox_runner", "run", "--memory", "64m", "--", "sleep", "60"]
     states: set[str] = set()
-    for _ in range(20):
+    for _ in range(10):
         owners = [subprocess.Popen(command, start_new_session=True) for _ in range(BATCH)]
         for owner in owners:
             time.sleep(random.uniform(0, 2 * LONGEST_RUN / BATCH))

@@ -2,9 +2,12 @@
 
 import json
 
+import anyio
 import pytest
 
-from sandbox_runner import __version__
+from sandbox_runner import __version__, bench
+from sandbox_runner.config import load_config
+from sandbox_runner.errors import EngineError
 
 pytestmark = pytest.mark.timeout(180)
 SUMMARY = {"n", "p10", "p50", "p90", "p99", "max"}
@@ -35,3 +38,33 @@ def test_without_an_engine_it_says_what_to_do(sandbox_runner):
     ran = sandbox_runner("bench", "--engine", "docker", "--set", "docker_host=unix:///nowhere.sock")
     assert (ran.returncode, ran.stdout) == (125, "")
     assert "sandbox-runner setup" in ran.stderr
+
+
+async def _fails(_plan):
+    async def fail():
+        raise EngineError("The engine went away.")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(fail)
+
+
+def _measure(*names):
+    async def measure():
+        return await bench.measure(
+            load_config().config, engines=["docker"], names=names, quick=True, report=lambda _: None
+        )
+
+    return anyio.run(measure)
+
+
+def test_a_measure_that_fails_loses_no_other(monkeypatch, nothing_left):
+    monkeypatch.setitem(bench.MEASURES, "warm", _fails)
+    document = _measure("warm", "cold")
+    assert document["missing"]["warm"] == "The engine went away."
+    assert {figure["name"] for figure in document["figures"]} == {"cold"}
+
+
+def test_where_all_measures_fail_it_is_an_error(monkeypatch, nothing_left):
+    monkeypatch.setitem(bench.MEASURES, "warm", _fails)
+    with pytest.raises(EngineError, match="went away"):
+        _measure("warm")
