@@ -91,6 +91,9 @@ class OciContainer:
         await anyio.wait_readable(self._process)
 
     async def resize(self, limits: ResolvedLimits) -> None:
+        held = self._spec.limits
+        if all(getattr(limits, name) == getattr(held, name) for name in cgroups.RESIZABLE):
+            return
         self._spec = replace(self._spec, limits=limits)
         cgroups.resize(self._means.hierarchies, self._path, limits)
         cgroups.require_limits(self._means.hierarchies, self._path, self._spec)

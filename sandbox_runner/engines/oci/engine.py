@@ -21,7 +21,7 @@ from sandbox_runner.spec import ContainerSpec, Image
 class OciEngine:
     """The embedded engine. Made by `open_oci_engine`."""
 
-    resizes: Collection[str] = ("memory", "cpus", "pids")
+    resizes: Collection[str] = cgroups.RESIZABLE
 
     def __init__(self, means: Means) -> None:
         self._means = means

@@ -6,6 +6,7 @@ https://github.com/opencontainers/runtime-spec/blob/main/config.md. The cgroups 
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,7 @@ def bundle_config(
             "resources": resources(spec),
             "seccomp": seccomp_section(spec.seccomp),
             "rootfsPropagation": "private",
-            # Those that this kernel has: a runtime tries each of the others, too, and passes over it.
-            "maskedPaths": [path for path in spec.masked_paths if os.path.lexists(path)],
+            "maskedPaths": _present(spec.masked_paths),
             "readonlyPaths": list(spec.readonly_paths),
             "sysctl": {},
         },
@@ -69,6 +69,12 @@ def _process(spec: ContainerSpec) -> Json:
         "noNewPrivileges": spec.no_new_privileges,
         "oomScoreAdj": spec.oom_score_adj,
     }
+
+
+@cache
+def _present(paths: tuple[str, ...]) -> list[str]:
+    """Those that this kernel has: a runtime tries each of the others, too, and passes over it."""
+    return [path for path in paths if os.path.lexists(path)]
 
 
 def resources(spec: ContainerSpec) -> Json:
