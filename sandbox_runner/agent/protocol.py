@@ -31,7 +31,7 @@ names (see `patterns`), within the caps, and however the program ended.
 Standard library only, and few imports: each costs every run its time to load.
 """
 
-from struct import Struct
+from _struct import Struct  # what `struct` wraps
 
 VERSION = 2
 MAX_PAYLOAD = 1 << 20
