@@ -78,6 +78,7 @@ class Policy:
     images: tuple[str, ...]
     oci_runtime: str | None
     cgroup_parent: str | None
+    require_user_namespace: bool
 
 
 def image_name(request: RunRequest, language: Language | None) -> str:
@@ -361,6 +362,7 @@ def _spec(
         labels=_labels(request, principal, placement, limits),
         oci_runtime=policy.oci_runtime,
         cgroup_parent=policy.cgroup_parent,
+        require_user_namespace=policy.require_user_namespace,
         preload=preload,
     )
 
