@@ -267,14 +267,6 @@ async def test_auto_takes_it_where_no_docker_engine_answers_and_none_was_named(m
 
 
 @anyio_test
-async def test_another_user_than_root_is_told_what_is_missing(monkeypatch):
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(EngineUnavailable, match="memory, swap, cpus, pids and devices"):
-        async with open_oci_engine(None):
-            pass
-
-
-@anyio_test
 async def test_an_unknown_runtime_is_refused():
     with pytest.raises(ControlNotEnforced, match="oci_runtime"):
         async with open_oci_engine("kata"):

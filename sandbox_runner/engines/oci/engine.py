@@ -78,14 +78,19 @@ def _require_enforceable(spec: ContainerSpec, means: Means) -> None:
 
 
 def require_usable() -> None:
-    """Raises EngineUnavailable where this process cannot be an engine, saying what is missing."""
+    """Raises EngineUnavailable where this process cannot be an engine, naming all that is missing.
+
+    Raises ControlNotEnforced where that cannot be found out for want of cgroups.
+    """
     if sys.platform != "linux":
         raise EngineUnavailable("The engine oci needs Linux; use the engine docker here.")
     if os.geteuid() != 0:
+        from sandbox_runner.engines.oci import rootless  # noqa: PLC0415 - root need not ask
+
+        missing = rootless.told(rootless.find_unenforced(cgroups.find_hierarchies()))
         raise EngineUnavailable(
-            "The engine oci needs root: another user can neither set the limits of memory, swap, cpus, pids "
-            "and devices by cgroups, nor give each container a user id of its own. Run it as root, or use "
-            "the engine docker."
+            f"The engine oci needs root here: this user cannot enforce {missing}. Run it as root, or use the "
+            "engine docker."
         )
 
 

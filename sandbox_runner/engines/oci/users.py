@@ -11,7 +11,7 @@ import os
 import platform
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,21 @@ def mappings(uid: int) -> list[dict[str, int]]:
 
 def make_user_namespace(uid: int, gid: int) -> int:
     """A descriptor of a new user namespace for a run with these ids, which lasts with it. Raises OSError."""
-    pid = _ended_child(owner=ROOT_BASE + uid)
-    try:
+    with new_user_namespace(owner=ROOT_BASE + uid) as pid:
         for kind, number in (("uid", uid), ("gid", gid)):
             Path(f"/proc/{pid}/{kind}_map").write_bytes(_lines(mappings(number)))
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+
+
+@contextmanager
+def new_user_namespace(*, owner: int | None = None) -> Iterator[int]:
+    """The id of a process that has ended, in a new user namespace that maps nothing yet. Raises OSError.
+
+    ``owner`` is the user that makes it, where that is not to be this process's.
+    """
+    pid = _ended_child(owner)
+    try:
+        yield pid
     finally:
         os.waitpid(pid, _ANY_CHILD)
 
@@ -80,8 +90,8 @@ def _lines(mapped: list[dict[str, int]]) -> bytes:
     return "".join(f"{each['containerID']} {each['hostID']} {each['size']}\n" for each in mapped).encode()
 
 
-def _ended_child(*, owner: int) -> int:
-    """A process that has ended, in a new user namespace of ``owner``; it waits to be waited for.
+def _ended_child(owner: int | None) -> int:
+    """It waits to be waited for.
 
     It never runs more than _exit(2), so it can share the memory of this one: a fork would copy its tables.
     """
@@ -91,7 +101,7 @@ def _ended_child(*, owner: int) -> int:
     # A handler of this process must not run in the child.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
-        with _effective_user(libc, owner):
+        with nullcontext() if owner is None else _effective_user(libc, owner):
             return _checked(libc.clone(libc._exit, top, _NEWUSER | _VM | _VFORK, None))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
