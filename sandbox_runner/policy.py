@@ -78,6 +78,7 @@ class Policy:
     images: tuple[str, ...]
     oci_runtime: str | None
     cgroup_parent: str | None
+    require_user_namespace: bool
 
 
 def image_name(request: RunRequest, language: Language | None) -> str:
@@ -231,9 +232,8 @@ def _resolve_limits(policy: Policy, request: RunRequest) -> ResolvedLimits:
     for name in _SIZES:
         given = getattr(asked, name)
         values[name] = getattr(policy, name) if given is None else parse_size(given, name=name)
-    values["cpu_time"] = (
-        asked.cpu_time or policy.cpu_time or values["wall_time"] * values["cpus"] + _CPU_GRACE
-    )
+    cpu_time = policy.cpu_time or values["wall_time"] * values["cpus"] + _CPU_GRACE
+    values["cpu_time"] = asked.cpu_time or cpu_time
     for name in (*_NUMBERS, *_SIZES):
         _check_ceiling(name, values[name], getattr(policy.ceilings, name))
     if asked.cpu_time is not None:
@@ -253,11 +253,10 @@ def _check_ceiling(name: str, value: float, ceiling: float) -> None:
 
 def _job(request: RunRequest, language: Language | None, image: Image, limits: ResolvedLimits) -> Job:
     argv, files = _program(request, language, image)
-    env = {**hardening.BASE_ENV, **_language_env(language, image), **request.env}
     stdin = request.stdin.encode() if isinstance(request.stdin, str) else request.stdin
     return Job(
         argv=argv,
-        env=env,
+        env={**hardening.BASE_ENV, **_language_env(language, image), **request.env},
         cwd=WORKSPACE,
         files=files,
         stdin=stdin,
@@ -361,6 +360,7 @@ def _spec(
         labels=_labels(request, principal, placement, limits),
         oci_runtime=policy.oci_runtime,
         cgroup_parent=policy.cgroup_parent,
+        require_user_namespace=policy.require_user_namespace,
         preload=preload,
     )
 

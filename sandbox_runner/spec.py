@@ -88,6 +88,7 @@ class Rlimit:
 class ContainerSpec:
     """A container, complete: what an engine is not told here it must not add.
 
+    ``require_user_namespace``: no container rather than one whose root is this machine's.
     ``preload`` are modules for its interpreter to import if it has to wait: see `Container.prepare`.
     """
 
@@ -114,6 +115,7 @@ class ContainerSpec:
     labels: Mapping[str, str]
     oci_runtime: str | None
     cgroup_parent: str | None
+    require_user_namespace: bool = False
     preload: tuple[str, ...] = ()
 
 

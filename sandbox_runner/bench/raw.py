@@ -108,6 +108,7 @@ def _write_bundle(bundle: Path, spec: ContainerSpec, *, compiled: bool) -> None:
         cgroup=cgroup,
         counters=cgroups.counters(cgroups.find_hierarchies(), cgroup),
         annotations=filter_annotation(spec.seccomp) if compiled else {},
+        users=None,
     )
     config["process"]["args"] = ["/usr/bin/python3", "-I", "-c", PROGRAM]
     bundle.mkdir()

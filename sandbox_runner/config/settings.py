@@ -160,6 +160,9 @@ class Config:
     cgroup_parent: str | None = _setting(
         None, _OPTIONAL_TEXT, "The cgroup below which containers are put; none means the engine's."
     )
+    require_user_namespace: bool = _setting(
+        False, _TRUTH, "Whether a run is refused where its container can have no user namespace of its own."
+    )
     max_concurrent: int | None = _setting(
         None, _PLACES, "Runs at one time; none means what the engine's cores and memory allow."
     )
@@ -245,6 +248,7 @@ class Config:
             images=self.images,
             oci_runtime=self.oci_runtime,
             cgroup_parent=self.cgroup_parent,
+            require_user_namespace=self.require_user_namespace,
         )
 
 

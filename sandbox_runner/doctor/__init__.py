@@ -41,7 +41,7 @@ async def diagnose(config: Config) -> AsyncIterator[Finding]:
             config = replace(config, engine=runner.engine_name)
             life = await _life(stack, config, runner.instance)
         except EngineError as error:
-            yield _no_engine(str(error))
+            yield _no_engine(str(error), setup="setup --engine oci" if config.engine == OCI else "setup")
             return
         async for finding in examine(runner):
             yield finding
@@ -90,13 +90,13 @@ async def examine_life(client: "APIClient", config: Config, *, instance: str) ->
         yield finding
 
 
-def _no_engine(reason: str) -> Finding:
+def _no_engine(reason: str, *, setup: str = "setup") -> Finding:
     return Finding(
         control="engine",
         promise="A container engine answers.",
         status="failed",
         evidence=reason,
-        remedy="run: sandbox-runner setup",
+        remedy=f"run: sandbox-runner {setup}",
     )
 
 

@@ -17,11 +17,13 @@ from sandbox_runner.doctor.life import OWNER, REMOVAL_TIME, START_TIME, kill_own
 from sandbox_runner.engines.live_runs import LiveRun
 from sandbox_runner.engines.oci.cgroups import find_hierarchies
 from sandbox_runner.engines.oci.inventory import list_runs, remove_runs
-from sandbox_runner.engines.oci.runtime import find_runtime
+from sandbox_runner.engines.oci.runtime import Runtime, find_runtime
+from sandbox_runner.engines.oci.users import why_none
 from sandbox_runner.errors import EngineError
 
 _LOOK = 0.05  # seconds between two looks
 _VERSION_TIME = 10  # seconds for a runtime to tell its version
+_USERS = "host/user_namespace"
 _UNPROBED = "The probe could not run; look into that first."
 
 
@@ -78,7 +80,19 @@ def _judge_machine(config: Config) -> list[Finding]:
         "SwapLimit": True,  # a run is refused where its limit cannot be set
     }
     findings = judge_host(read_facts({"Components": [component]}, info))
-    return [finding for finding in findings if finding.control != "host/containerd"]
+    others = [each for each in findings if each.control not in ("host/containerd", _USERS)]
+    return [*others, _judge_users(runtime)]
+
+
+def _judge_users(runtime: Runtime) -> Finding:
+    missing = why_none(runtime)
+    return Finding(
+        control=_USERS,
+        promise="Root in a container is not root of the machine.",
+        status="warning" if missing else "ok",
+        evidence=missing or "each container has a user namespace of its own, in which root is nobody outside",
+        remedy="Change that; require_user_namespace refuses runs where it comes back." if missing else "",
+    )
 
 
 def _version(path: str) -> str:

@@ -25,7 +25,7 @@ from sandbox_runner import Config, Limits, Runner, RunRequest, RunResult
 from sandbox_runner.doctor import examine
 from sandbox_runner.engines.docker import connection
 from sandbox_runner.engines.oci import cgroups, container
-from sandbox_runner.engines.oci.bundles import RUN_FOLDER
+from sandbox_runner.engines.oci.bundles import RUN_FOLDER, Bundle
 from sandbox_runner.engines.oci.engine import open_oci_engine
 from sandbox_runner.engines.oci.inventory import list_runs, reap
 from sandbox_runner.engines.oci.runtime import Runtime
@@ -38,7 +38,7 @@ OWNER = Path(__file__).parents[1] / "adversarial" / "owner_that_runs.py"
 KILLS = 24  # for each runtime
 BATCH = 4
 LONGEST_RUN = 0.4  # seconds; the moment of the kill is drawn from it
-ALLOWED = 5.0  # seconds
+ALLOWED = float(os.environ.get("TESTS_ALLOWED", "5"))  # seconds; more where a machine is emulated
 
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 anyio_test = pytest.mark.anyio
@@ -114,11 +114,11 @@ async def test_the_doctor_finds_every_control(runtime):
 
 @anyio_test
 async def test_only_what_a_container_owns_is_shown_to_it(runner):
-    code = "import os, json\n"
-    code += "os.chdir('/sys/fs/cgroup')\nprint(json.dumps({n: os.listdir(n) for n in os.listdir()}))"
+    code = "import os, json\nprint(json.dumps([path for path, _, _ in os.walk('/sys/fs/cgroup')]))"
     seen = json.loads((await runner.run(RunRequest(language="python", code=code))).stdout)
-    assert set(seen) == set(cgroups.COUNTERS)
-    assert not [name for names in seen.values() for name in names if "sandbox" in name]
+    # On version 2 it is the root of what it sees.
+    below = () if cgroups.find_hierarchies().unified else cgroups.COUNTERS
+    assert set(seen) == {"/sys/fs/cgroup", *(f"/sys/fs/cgroup/{name}" for name in below)}
 
 
 @anyio_test
@@ -169,8 +169,7 @@ async def test_a_container_that_is_killed_from_outside_is_a_result(runner):
             if isinstance(event, Output):
                 break
         (run,) = list_runs(instance=runner.instance)
-        for pid in cgroups.processes(cgroups.find_hierarchies(), f"{cgroups.SLICE}/{run.container_id}"):
-            os.kill(pid, signal.SIGKILL)
+        os.kill(Bundle(runner.instance, run.container_id).pid(), signal.SIGKILL)
         result = await events.result()
     assert (result.status, result.reason) == ("signaled", "sandbox_broken")
 
@@ -267,14 +266,6 @@ async def test_auto_takes_it_where_no_docker_engine_answers_and_none_was_named(m
 
 
 @anyio_test
-async def test_another_user_than_root_is_told_what_is_missing(monkeypatch):
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(EngineUnavailable, match="memory, swap, cpus, pids and devices"):
-        async with open_oci_engine(None):
-            pass
-
-
-@anyio_test
 async def test_an_unknown_runtime_is_refused():
     with pytest.raises(ControlNotEnforced, match="oci_runtime"):
         async with open_oci_engine("kata"):
@@ -283,13 +274,20 @@ async def test_an_unknown_runtime_is_refused():
 
 @anyio_test
 async def test_a_limit_that_cannot_be_set_is_named(monkeypatch):
-    whole = cgroups._limits
+    set_by_us, looked_at = cgroups._limits, cgroups._limit_files
 
     def with_another(spec):
-        yield from whole(spec)
+        yield from set_by_us(spec)
         yield "moods", "memory", "memory.moods", 1
 
-    monkeypatch.setattr(cgroups, "_limits", with_another)
+    def with_another_looked_at(hierarchies, path, spec):
+        yield from looked_at(hierarchies, path, spec)
+        yield "moods", hierarchies.folders[0] / path / "memory.moods", 1
+
+    # On version 2 the runtime sets them, and a limit that it does not know is found out by looking.
+    unified = cgroups.find_hierarchies().unified
+    name = "_limit_files" if unified else "_limits"
+    monkeypatch.setattr(cgroups, name, with_another_looked_at if unified else with_another)
     async with Runner.open(config("crun")) as runner:
         with pytest.raises(ControlNotEnforced, match="moods"):
             await runner.run(RunRequest(command=["true"]))

@@ -20,6 +20,14 @@ ASKED = json.loads(sys.argv[1])
 FAR = ("192.0.2.1", "2001:db8::1")  # for documentation, RFC 5737 and 3849: nobody is bothered
 DEVICE_LIMIT = 64
 FILES = 2048
+HARMLESS = {
+    os.makedev(1, 3),
+    os.makedev(1, 5),
+    os.makedev(1, 7),
+    os.makedev(1, 8),
+    os.makedev(1, 9),
+    os.makedev(5, 0),
+}
 
 # Numbers on x86_64 and on arm64.
 NUMBERS = {
@@ -132,8 +140,8 @@ def files() -> dict[str, object]:
     mounts = [mount for mount in mounted() if os.path.exists(mount[0])]
     # A device node, such as the /dev/null that hides a file, can be written without anything to write to.
     writable = [path for path, _ in mounts if not is_device(path) and os.access(path, os.W_OK)]
-    # A runtime hides a file by the /dev/null of its own.
-    mounts = [(path, kind) for path, kind in mounts if not is_null(path)]
+    # A runtime hides a file by /dev/null, and in a user namespace it cannot make devices: it binds them.
+    mounts = [(path, kind) for path, kind in mounts if not is_harmless(path)]
     virtual = ("proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2")
     return {
         "writes": writes,
@@ -161,9 +169,9 @@ def is_device(path: str) -> bool:
     return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
 
 
-def is_null(path: str) -> bool:
-    """Whether the node of /dev/null is at ``path``."""
-    return is_device(path) and os.stat(path).st_rdev == os.makedev(1, 3)
+def is_harmless(path: str) -> bool:
+    """Whether the node of null, zero, full, random, urandom or tty is at ``path``."""
+    return is_device(path) and os.stat(path).st_rdev in HARMLESS
 
 
 def space(path: str) -> list[int]:

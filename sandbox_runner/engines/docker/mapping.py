@@ -5,6 +5,7 @@ The API: https://docs.docker.com/reference/api/engine/version/v1.41/ (ContainerC
 
 from typing import Any
 
+from sandbox_runner.errors import ControlNotEnforced
 from sandbox_runner.seccomp import load_profile
 from sandbox_runner.spec import ContainerSpec, Rlimit
 
@@ -17,8 +18,14 @@ _NOT_ADDED = ["HOSTNAME"]
 def create_body(spec: ContainerSpec) -> Json:
     """The body of POST /containers/create.
 
-    Raises NotPermitted or ControlNotEnforced where the seccomp profile cannot be had.
+    Raises NotPermitted or ControlNotEnforced where the seccomp profile cannot be had, and for what
+    the engine does not promise.
     """
+    if spec.require_user_namespace:
+        raise ControlNotEnforced(
+            "The engine docker does not tell whether a container has a user namespace of its own, so nothing "
+            "was run; use the engine oci, or switch require_user_namespace off."
+        )
     return {
         "Image": spec.image.id,
         "User": f"{spec.uid}:{spec.gid}",

@@ -20,6 +20,7 @@ from sandbox_runner.engines.oci.launcher import Launcher, start
 from sandbox_runner.engines.oci.mapping import bundle_config
 from sandbox_runner.engines.oci.runtime import Runtime
 from sandbox_runner.engines.oci.store import rootfs_of
+from sandbox_runner.engines.oci.users import make_user_namespace
 from sandbox_runner.errors import ControlNotEnforced, StartFailed
 from sandbox_runner.events import Exited, Status, Usage
 from sandbox_runner.hardening import LABEL_INSTANCE, LABEL_RUN
@@ -39,6 +40,7 @@ class Means:
     hierarchies: cgroups.Hierarchies
     launcher: Launcher
     program: str  # what is executed: the runtime, or a sealed copy of it
+    no_users: str | None  # why containers have no user namespaces; None where they have
 
 
 class OciContainer:
@@ -53,6 +55,7 @@ class OciContainer:
         self._channel = channel
         self._cancelled = False
         self._process: int | None = None  # a descriptor of PID 1
+        self._users: int | None = None  # a descriptor of its user namespace, until the runtime has joined it
         self._lane = AgentLane(channel, spec.labels[LABEL_RUN])
 
     async def start(self) -> None:
@@ -60,6 +63,7 @@ class OciContainer:
         runtime = await self._means.launcher(self._launch)
         self._channel.close_theirs()
         code = await _exit_code(runtime)
+        self._forget_users()
         pid = self._bundle.pid()
         if code != 0 or pid is None:
             raise _refused(self._means.runtime, self._channel.messages)
@@ -67,7 +71,8 @@ class OciContainer:
         await self._lane.greet()
         limited = ("",) if self._means.hierarchies.unified else tuple(self._means.hierarchies.needed)
         cgroups.require_limits(self._means.hierarchies, self._path, self._spec)
-        evidence.require_controls(pid, self._spec, self._path, limited=limited)
+        users = self._means.no_users is None
+        evidence.require_controls(pid, self._spec, self._path, limited=limited, users=users)
 
     async def prepare(self) -> None:
         if self._spec.preload:
@@ -113,6 +118,7 @@ class OciContainer:
             self._kill()
             os.close(self._process)
             self._process = None
+        self._forget_users()
         await to_thread.run_sync(remove, self._bundle)
 
     def _launch(self) -> int:
@@ -123,6 +129,7 @@ class OciContainer:
             cgroup=self._path,
             counters=cgroups.counters(means.hierarchies, self._path),
             annotations=filter_annotation(spec.seccomp) if means.runtime.takes_filter else {},
+            users=self._make_users(),
         )
         self._bundle.write(config)
         cgroups.make_cgroups(means.hierarchies, self._path, spec)
@@ -136,6 +143,24 @@ class OciContainer:
         return start(
             means.program, command, stdio=self._channel.stdio, hierarchies=means.hierarchies, joined=joined
         )
+
+    def _make_users(self) -> str | None:
+        """The path of a new user namespace, for the runtime."""
+        if self._means.no_users is not None:
+            return None
+        try:
+            self._users = make_user_namespace(self._spec.uid, self._spec.gid)
+        except OSError as error:
+            raise ControlNotEnforced(
+                f"No user namespace can be made any more ({error.strerror}), so nothing was run; "
+                "look at the setting user.max_user_namespaces of the kernel."
+            ) from error
+        return f"/proc/{os.getpid()}/fd/{self._users}"
+
+    def _forget_users(self) -> None:
+        if self._users is not None:
+            os.close(self._users)
+            self._users = None
 
     def _kill(self) -> None:
         if self._process is not None:

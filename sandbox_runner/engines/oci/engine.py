@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from sandbox_runner.definitions import LABEL_AGENT, is_current
 from sandbox_runner.engines import EngineFacts
@@ -13,6 +14,7 @@ from sandbox_runner.engines.oci.container import Means, OciContainer, created
 from sandbox_runner.engines.oci.launcher import Launcher, hide_unified
 from sandbox_runner.engines.oci.runtime import find_runtime, program_of
 from sandbox_runner.engines.oci.store import find_stored
+from sandbox_runner.engines.oci.users import why_none
 from sandbox_runner.errors import ControlNotEnforced, EngineUnavailable, ImageNotFound
 from sandbox_runner.hardening import LABEL_INSTANCE
 from sandbox_runner.spec import ContainerSpec, Image
@@ -39,7 +41,7 @@ class OciEngine:
         return Image(id=stored.id, name=name, agent=LABEL_AGENT in stored.labels)
 
     def create(self, spec: ContainerSpec) -> AbstractAsyncContextManager[OciContainer]:
-        _require_enforceable(spec)
+        _require_enforceable(spec, self._means)
         parent = cgroups.cgroup_path(spec).rpartition("/")[0]
         if parent not in self._slices:
             cgroups.make_slice(self._means.hierarchies, parent)
@@ -60,7 +62,7 @@ class OciEngine:
         )
 
 
-def _require_enforceable(spec: ContainerSpec) -> None:
+def _require_enforceable(spec: ContainerSpec, means: Means) -> None:
     """Raises ControlNotEnforced for what a bundle of ours would not say."""
     if spec.network != "none":
         raise ControlNotEnforced("The engine oci gives a container no network; leave network at none.")
@@ -68,17 +70,27 @@ def _require_enforceable(spec: ContainerSpec) -> None:
         raise ControlNotEnforced("The engine oci runs our own images only; use the engine docker for others.")
     if spec.capabilities or not spec.no_new_privileges or not spec.read_only_root:
         raise ControlNotEnforced("The engine oci runs sealed containers only.")
+    if spec.require_user_namespace and means.no_users is not None:
+        raise ControlNotEnforced(
+            f"A container has no user namespace of its own on this machine ({means.no_users}), so nothing "
+            "was run; change that, or switch require_user_namespace off."
+        )
 
 
 def require_usable() -> None:
-    """Raises EngineUnavailable where this process cannot be an engine, saying what is missing."""
+    """Raises EngineUnavailable where this process cannot be an engine, naming all that is missing.
+
+    Raises ControlNotEnforced where that cannot be found out for want of cgroups.
+    """
     if sys.platform != "linux":
         raise EngineUnavailable("The engine oci needs Linux; use the engine docker here.")
     if os.geteuid() != 0:
+        from sandbox_runner.engines.oci import rootless  # noqa: PLC0415 - root need not ask
+
+        missing = rootless.told(rootless.find_unenforced(cgroups.find_hierarchies()))
         raise EngineUnavailable(
-            "The engine oci needs root: another user can neither set the limits of memory, swap, cpus, pids "
-            "and devices by cgroups, nor give each container a user id of its own. Run it as root, or use "
-            "the engine docker."
+            f"The engine oci needs root here: this user cannot enforce {missing}. Run it as root, or use the "
+            "engine docker."
         )
 
 
@@ -96,7 +108,8 @@ async def open_oci_engine(oci_runtime: str | None) -> AsyncIterator[OciEngine]:
         if runtime.hides_unified:
             await launcher(hide_unified)
         with program_of(runtime) as program:
-            engine = OciEngine(Means(runtime, hierarchies, launcher, program))
+            no_users = await launcher(partial(why_none, runtime))
+            engine = OciEngine(Means(runtime, hierarchies, launcher, program, no_users))
             try:
                 yield engine
             finally:

@@ -5,10 +5,12 @@ proc(5), /proc/PID/status. What a runtime says it did counts for nothing here.
 
 from pathlib import Path
 
+from sandbox_runner.engines.oci.users import maps_as_asked
 from sandbox_runner.errors import ControlNotEnforced
 from sandbox_runner.spec import ContainerSpec
 
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+_NAMESPACES = ("pid", "net", "ipc", "uts", "mnt", "cgroup")
 
 
 def is_in_cgroup(pid: int, path: str) -> bool:
@@ -20,10 +22,13 @@ def is_in_cgroup(pid: int, path: str) -> bool:
     return any(line.endswith(f":/{path}") for line in lines)
 
 
-def require_controls(pid: int, spec: ContainerSpec, path: str, *, limited: tuple[str, ...]) -> None:
+def require_controls(
+    pid: int, spec: ContainerSpec, path: str, *, limited: tuple[str, ...], users: bool
+) -> None:
     """Raises ControlNotEnforced where PID 1 is not confined as ``spec`` says.
 
     ``limited`` are the cgroup controllers that must hold it at ``path``; "" is version 2.
+    ``users`` tells whether it must have a user namespace of its own.
     """
     status = _status(pid)
     wanted = {
@@ -37,7 +42,8 @@ def require_controls(pid: int, spec: ContainerSpec, path: str, *, limited: tuple
     wrong += [name for name in _CAPABILITIES if int(status.get(name, ["1"])[0], 16) != 0]
     held = _cgroups(pid)
     wrong += [f"cgroup {name}".strip() for name in limited if held.get(name) != f"/{path}"]
-    wrong += _shared_namespaces(pid)
+    wrong += _shared_namespaces(pid, (*_NAMESPACES, "user") if users else _NAMESPACES)
+    wrong += ["id mappings"] if users and not maps_as_asked(pid, spec.uid, spec.gid) else []
     if wrong:
         raise ControlNotEnforced(
             f"The runtime did not apply {', '.join(wrong)}, so nothing was run; use another oci_runtime."
@@ -57,7 +63,6 @@ def _cgroups(pid: int) -> dict[str, str]:
     return held
 
 
-def _shared_namespaces(pid: int) -> list[str]:
-    names = ("pid", "net", "ipc", "uts", "mnt", "cgroup")
+def _shared_namespaces(pid: int, names: tuple[str, ...]) -> list[str]:
     ours, theirs = (Path(f"/proc/{each}/ns") for each in ("self", pid))
     return [f"namespace {name}" for name in names if (ours / name).readlink() == (theirs / name).readlink()]

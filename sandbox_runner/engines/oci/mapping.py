@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox_runner.engines.oci.filter import seccomp_section
+from sandbox_runner.engines.oci.users import mappings
 from sandbox_runner.spec import ContainerSpec, Rlimit, Tmpfs
 
 Json = dict[str, Any]
@@ -28,11 +29,13 @@ def bundle_config(
     cgroup: str,
     counters: Mapping[str, Path],
     annotations: Mapping[str, str],
+    users: str | None,
 ) -> Json:
     """The content of config.json.
 
     ``cgroup`` is the container's path below each hierarchy; ``counters`` are the folders of its
     own counters, by name below /sys/fs/cgroup: empty where the runtime is to mount its view.
+    ``users`` is the path of its user namespace, None where it has none.
     Raises NotPermitted or ControlNotEnforced where the seccomp profile cannot be had.
     """
     return {
@@ -40,11 +43,17 @@ def bundle_config(
         "process": _process(spec),
         "root": {"path": str(rootfs), "readonly": spec.read_only_root},
         "hostname": spec.hostname,
-        "mounts": [*_MOUNTS, _shm(spec.shm_size), *_counters(counters), *map(_tmpfs, spec.tmpfs)],
+        "mounts": [
+            *_MOUNTS,
+            _terminals(users),
+            _shm(spec.shm_size),
+            *_counters(counters),
+            *map(_tmpfs, spec.tmpfs),
+        ],
         "hooks": {},
         "annotations": {**spec.labels, **annotations},
         "linux": {
-            "namespaces": [{"type": name} for name in _NAMESPACES],
+            **_namespaces(spec, users),
             "devices": [],
             "cgroupsPath": f"/{cgroup}",
             "resources": resources(spec),
@@ -101,10 +110,27 @@ _SEALED = ("nosuid", "noexec", "nodev")
 _MOUNTS = (
     _mount("/proc", "proc", *_SEALED),
     _mount("/dev", "tmpfs", "nosuid", "noexec", "strictatime", "mode=755", "size=64k", "nr_inodes=1024"),
-    _mount("/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
     _mount("/dev/mqueue", "mqueue", *_SEALED),
     _mount("/sys", "sysfs", *_SEALED, "ro"),
 )
+
+
+def _namespaces(spec: ContainerSpec, users: str | None) -> Json:
+    new = [{"type": name} for name in _NAMESPACES]
+    if users is None:
+        return {"namespaces": new}
+    return {
+        "namespaces": [{"type": "user", "path": users}, *new],
+        # Those that it has already: a runtime wants to be told.
+        "uidMappings": mappings(spec.uid),
+        "gidMappings": mappings(spec.gid),
+    }
+
+
+def _terminals(users: str | None) -> Json:
+    group = ["gid=5"] if users is None else []  # that group is not mapped: a terminal has its user's
+    options = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", *group)
+    return _mount("/dev/pts", "devpts", *options)
 
 
 def _shm(size: int) -> Json:

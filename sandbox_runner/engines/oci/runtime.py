@@ -44,6 +44,11 @@ class Runtime:
         return self.name == "crun"
 
     @property
+    def limits_from_inside(self) -> bool:
+        """Whether it sets a container's rlimits from inside, where that takes no capability out here."""
+        return self.name == "crun"
+
+    @property
     def wants_sealed_copy(self) -> bool:
         """Whether it is small, and starts itself again where it was not started from a sealed copy."""
         return self.name == "crun" and _memory_can_be_executed()
