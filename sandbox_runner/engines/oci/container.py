@@ -11,7 +11,8 @@ from anyio import to_thread
 
 from sandbox_runner.engines import Emit
 from sandbox_runner.engines.agent_lane import AgentLane, ChannelEnded
-from sandbox_runner.engines.oci import cgroups, evidence
+from sandbox_runner.engines import gvisor
+from sandbox_runner.engines.oci import cgroups, evidence, sentry
 from sandbox_runner.engines.oci.bundles import Bundle, runtime_root
 from sandbox_runner.engines.oci.channel import PairChannel
 from sandbox_runner.engines.oci.compiled import filter_annotation
@@ -67,7 +68,10 @@ class OciContainer:
         await self._lane.greet()
         limited = ("",) if self._means.hierarchies.unified else tuple(self._means.hierarchies.needed)
         cgroups.require_limits(self._means.hierarchies, self._path, self._spec)
-        evidence.require_controls(pid, self._spec, self._path, limited=limited)
+        if self._means.runtime.has_sentry:
+            sentry.require_controls(pid, self._spec, self._path, self._means.runtime, self._bundle)
+        else:
+            evidence.require_controls(pid, self._spec, self._path, limited=limited)
 
     async def prepare(self) -> None:
         if self._spec.preload:
@@ -91,6 +95,7 @@ class OciContainer:
         await anyio.wait_readable(self._process)
 
     async def resize(self, limits: ResolvedLimits) -> None:
+        limits = gvisor.on_host(limits) if self._means.runtime.has_sentry else limits
         held = self._spec.limits
         if all(getattr(limits, name) == getattr(held, name) for name in cgroups.RESIZABLE):
             return
@@ -117,13 +122,17 @@ class OciContainer:
 
     def _launch(self) -> int:
         spec, means = self._spec, self._means
+        # The sentry shows counters of its own; those of the host would be files that it has to open.
+        shown = {} if means.runtime.has_sentry else cgroups.counters(means.hierarchies, self._path)
         config = bundle_config(
             spec,
             rootfs=rootfs_of(spec.image.id),
             cgroup=self._path,
-            counters=cgroups.counters(means.hierarchies, self._path),
+            counters=shown,
             annotations=filter_annotation(spec.seccomp) if means.runtime.takes_filter else {},
         )
+        if means.runtime.has_sentry:
+            sentry.adapt(config)
         self._bundle.write(config)
         cgroups.make_cgroups(means.hierarchies, self._path, spec)
         command = means.runtime.run(
