@@ -160,6 +160,7 @@ REAL: dict[str, Callable[[], AbstractAsyncContextManager[Bench]]] = {
     "docker+runc": partial(_docker, "runc"),
     "oci+crun": partial(_oci, "crun"),
     "oci+runc": partial(_oci, "runc"),
+    "oci+runsc": partial(_oci, "runsc"),
 }
 """To come: docker+runsc, oci+runsc."""
 

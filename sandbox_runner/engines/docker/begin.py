@@ -14,6 +14,9 @@ from sandbox_runner.engines.docker.connection import is_local
 from sandbox_runner.engines.docker.faults import AnswerLost, repeatable
 from sandbox_runner.engines.docker.mapping import create_body
 from sandbox_runner.engines.docker.removal import HURRY, ensure_removed
+from sandbox_runner.engines.docker.runtimes import Registered, Runtimes
+from sandbox_runner.engines.docker.sentry import adapt, require_held
+from sandbox_runner.engines.gvisor import for_sentry
 from sandbox_runner.errors import ControlNotEnforced, ImageNotFound
 from sandbox_runner.spec import ContainerSpec, Image
 
@@ -32,9 +35,17 @@ class Beginning:
     """
 
     def __init__(
-        self, client: "APIClient", address: str, spec: ContainerSpec, *, pause: float = HURRY
+        self,
+        client: "APIClient",
+        address: str,
+        spec: ContainerSpec,
+        *,
+        pause: float = HURRY,
+        runtimes: Runtimes | None = None,
     ) -> None:
         self._pause = pause
+        self._runtimes = runtimes or Runtimes(client)
+        self._runtime: Registered | None = None
         self.spec = spec
         self.container_id = ""
         self.attached: Any = None  # the SDK has four types for it
@@ -51,7 +62,10 @@ class Beginning:
         with self._lock:
             if self._removing:
                 return
-            self.container_id, warnings = _create(self._client, self.spec)
+            self._runtime = self._runtimes.find(self.spec.oci_runtime)
+            self.container_id, warnings = _create(
+                self._client, self.spec, has_sentry=self._runtime.has_sentry
+            )
             _refuse_weakened(warnings, swap_free=lambda: _swap_free(self._address))
             self.attached = self._client.attach_socket(self.container_id, params=_ATTACH)
 
@@ -71,8 +85,11 @@ class Beginning:
 
     def _start(self) -> None:
         with self._lock:
-            if not self._removing:
-                self._client.start(self.container_id)
+            if self._removing:
+                return
+            self._client.start(self.container_id)
+            if self._runtime and self._runtime.has_sentry and is_local(self._address):
+                require_held(self._client, self.container_id, self.spec)
 
     def _try_start(self) -> None:
         try:
@@ -108,8 +125,8 @@ def _missing(name: str, *, ours: bool) -> str:
     return f"Image {name!r} is not on the engine; load it there first, for instance: docker pull {name}"
 
 
-def _create(client: "APIClient", spec: ContainerSpec) -> tuple[str, list[str]]:
-    body = create_body(spec)
+def _create(client: "APIClient", spec: ContainerSpec, *, has_sentry: bool) -> tuple[str, list[str]]:
+    body = adapt(create_body(for_sentry(spec))) if has_sentry else create_body(spec)
 
     @repeatable
     def create() -> tuple[str, list[str]]:
