@@ -1,4 +1,4 @@
-"""The sentry, the process of this machine that is the kernel of a gVisor container: what /proc tells of it."""
+"""The sentry, the process of this machine that is a gVisor container's kernel: what /proc tells of it."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ _NAMESPACES = ("user", "net", "ipc", "uts", "mnt")
 
 
 def require_sentry(pid: int, name: str, program: str | None = None) -> None:
-    """Raises ControlNotEnforced where ``pid`` is not the sentry of the container ``name``, or not sealed itself.
+    """Raises ControlNotEnforced where ``pid`` is not the sentry of the container ``name``, or is not sealed.
 
     ``program`` is the runtime's, where it is known that it is started from there.
     """

@@ -14,7 +14,7 @@ from sandbox_runner.engines.docker.connection import is_local
 from sandbox_runner.engines.docker.faults import AnswerLost, repeatable
 from sandbox_runner.engines.docker.mapping import create_body
 from sandbox_runner.engines.docker.removal import HURRY, ensure_removed
-from sandbox_runner.engines.docker.runtimes import Registered, Runtimes
+from sandbox_runner.engines.docker.runtimes import Runtimes
 from sandbox_runner.engines.docker.sentry import adapt, require_held
 from sandbox_runner.engines.gvisor import for_sentry
 from sandbox_runner.errors import ControlNotEnforced, ImageNotFound
@@ -45,7 +45,6 @@ class Beginning:
     ) -> None:
         self._pause = pause
         self._runtimes = runtimes or Runtimes(client)
-        self._runtime: Registered | None = None
         self.spec = spec
         self.container_id = ""
         self.attached: Any = None  # the SDK has four types for it
@@ -62,10 +61,8 @@ class Beginning:
         with self._lock:
             if self._removing:
                 return
-            self._runtime = self._runtimes.find(self.spec.oci_runtime)
-            self.container_id, warnings = _create(
-                self._client, self.spec, has_sentry=self._runtime.has_sentry
-            )
+            has_sentry = self._has_sentry()
+            self.container_id, warnings = _create(self._client, self.spec, has_sentry=has_sentry)
             _refuse_weakened(warnings, swap_free=lambda: _swap_free(self._address))
             self.attached = self._client.attach_socket(self.container_id, params=_ATTACH)
 
@@ -83,12 +80,20 @@ class Beginning:
         if self._failure is not None:
             raise self._failure
 
+    def _has_sentry(self) -> bool:
+        """Whether the container is made for gVisor's kernel, which it is only where its runtime is named."""
+        if self.spec.oci_runtime is not None:
+            return self._runtimes.find(self.spec.oci_runtime).has_sentry
+        self._runtimes.ask_ahead()  # `start` needs the answer
+        return False
+
     def _start(self) -> None:
         with self._lock:
             if self._removing:
                 return
+            runtime = self._runtimes.find(self.spec.oci_runtime)
             self._client.start(self.container_id)
-            if self._runtime and self._runtime.has_sentry and is_local(self._address):
+            if runtime.has_sentry and is_local(self._address):
                 require_held(self._client, self.container_id, self.spec)
 
     def _try_start(self) -> None:

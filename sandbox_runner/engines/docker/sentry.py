@@ -21,10 +21,11 @@ _SECCOMP = "seccomp="
 # Each limit by its file on version 1, with its controller's folder, and on version 2.
 _FILES = {
     "memory": ("memory/{}/memory.limit_in_bytes", "{}/memory.max"),
+    "swap": ("memory/{}/memory.memsw.limit_in_bytes", "{}/memory.swap.max"),
     "pids": ("pids/{}/pids.max", "{}/pids.max"),
     "cpus": ("cpu/{}/cpu.cfs_quota_us", "{}/cpu.max"),
 }
-_CONTROLLERS = {"memory": "memory", "pids": "pids", "cpus": "cpu"}
+_CONTROLLERS = {"memory": "memory", "swap": "memory", "pids": "pids", "cpus": "cpu"}
 
 
 def adapt(body: Json) -> Json:
@@ -64,8 +65,13 @@ def require_held(client: "APIClient", container: str, spec: ContainerSpec) -> No
 def _missing_limits(pid: int, spec: ContainerSpec) -> list[str]:
     limits = gvisor.on_host(spec.limits)
     page = os.sysconf("SC_PAGE_SIZE")
-    wanted = {"memory": limits.memory // page * page, "pids": limits.pids}
-    wrong = [f"the limit of {name}" for name, value in wanted.items() if _read(pid, name) != [str(value)]]
+    memory = str(limits.memory // page * page)
+    wanted = {
+        "memory": {memory},
+        "swap": {memory, "0"},
+        "pids": {str(limits.pids)},
+    }  # version 2 counts it apart
+    wrong = [f"the limit of {name}" for name, values in wanted.items() if _read(pid, name)[0] not in values]
     quota, *period = _read(pid, "cpus")
     cores = int(quota) / int(period[0] if period else _read_period(pid))
     return wrong if abs(cores - limits.cpus) < 0.01 else [*wrong, "the limit of cpus"]

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 import anyio
 from anyio import to_thread
 
-from sandbox_runner.engines import Emit
+from sandbox_runner.engines import Emit, gvisor
 from sandbox_runner.engines.agent_lane import AgentLane, ChannelEnded
-from sandbox_runner.engines import gvisor
 from sandbox_runner.engines.oci import cgroups, evidence, sentry
 from sandbox_runner.engines.oci.bundles import Bundle, runtime_root
 from sandbox_runner.engines.oci.channel import PairChannel
@@ -81,7 +80,8 @@ class OciContainer:
         began = anyio.current_time()
         before = cgroups.oom_kills(self._means.hierarchies, self._path)
         try:
-            return await self._lane.execute(job, emit)
+            exited = await self._lane.execute(job, emit)
+            return replace(exited, usage=self._with_peak(exited.usage))
         except ChannelEnded:
             if self._cancelled:
                 return self._lost("cancelled", began, {})
@@ -151,12 +151,18 @@ class OciContainer:
             with suppress(ProcessLookupError):  # it ended by itself in the meantime
                 signal.pidfd_send_signal(self._process, signal.SIGKILL)
 
+    def _with_peak(self, usage: Usage) -> Usage:
+        """``usage`` with the host's own reading where there is none from inside: gVisor shows none."""
+        if usage.peak_memory is not None:
+            return usage
+        return replace(usage, peak_memory=cgroups.peak_memory(self._means.hierarchies, self._path))
+
     def _lost(self, status: Status, began: float, limits_hit: dict[str, int]) -> Exited:
         return Exited(
             status=status,
             signal=signal.SIGKILL if status == "signaled" else None,
             reason="sandbox_broken",
-            usage=Usage(wall_time=anyio.current_time() - began),
+            usage=self._with_peak(Usage(wall_time=anyio.current_time() - began)),
             limits_hit=limits_hit,
         )
 

@@ -57,5 +57,7 @@ def _inside(taken: Json, spec: ContainerSpec) -> list[str]:
         "Seccomp": filters.get("defaultAction") == "SCMP_ACT_ERRNO",
         "the read-only root": taken["root"].get("readonly") is True,
     }
-    held |= {f"the limit {each.name}": limits[f"RLIMIT_{each.name.upper()}"] == each.hard for each in spec.rlimits}
+    held |= {
+        f"the limit {each.name}": limits[f"RLIMIT_{each.name.upper()}"] == each.hard for each in spec.rlimits
+    }
     return [name for name, is_held in held.items() if not is_held]
