@@ -157,6 +157,8 @@ class AgentLane:
                 raise ChannelEnded("a frame of another job")
             stream = _OUTPUTS.get(kind)
             if stream is not None:
+                if sum(offsets.values()) + len(body) > job.limits.output:
+                    raise ChannelEnded("more output than the agent lets through")
                 await emit(Output(stream, body, offsets[stream]))
                 offsets[stream] += len(body)
             elif kind == protocol.CREDIT and len(body) == 4:

@@ -1,0 +1,67 @@
+"""A daemon of the tests' own, with runsc registered rightly and in ways that must be refused."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from shutil import rmtree
+
+from docker import APIClient
+
+from sandbox_runner.definitions import image_names, image_tag
+from sandbox_runner.engines.docker.connection import connect
+from sandbox_runner.provision.engine_install import start_dockerd, stop_daemon
+from sandbox_runner.provision.state import load_state
+
+RUNSC = "/usr/bin/runsc"
+RIGHT = ("--network=none", "--oci-seccomp")
+REFUSED = {  # a registration, and what the refusal names
+    "without-cgroups": ((*RIGHT, "--ignore-cgroups"), "memory, cpus and pids"),
+    "without-seccomp": (("--network=none",), "seccomp"),
+    "with-seccomp-off": (("--network=none", "--oci-seccomp=false"), "seccomp"),
+    "with-network": (("--network=host", "--oci-seccomp"), "net.none"),
+    "with-a-network-stack": (("--oci-seccomp",), "net.none"),
+    "with-sockets-of-the-host": ((*RIGHT, "--host-uds=all"), "host-uds"),
+    "with-what-nobody-knows": ((*RIGHT, "--new-flag"), "new-flag"),
+}
+LIAR = """#!/bin/sh
+exec /usr/bin/runsc {extra} "$@"
+"""
+LIES = {"ignores-cgroups": "--ignore-cgroups", "has-a-network-stack": "--network=sandbox"}
+# Nothing of the host's network is touched: its containers have none.
+_QUIET = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
+
+
+@contextmanager
+def gvisor_daemon(images_from: APIClient, folder: Path) -> Iterator[str]:
+    """The address of a daemon that has our images. ``folder`` is its own and is gone when the context ends."""
+    address = f"unix://{folder}/docker.sock"
+    config = folder / "daemon.json"
+    config.write_text(json.dumps({"runtimes": _runtimes(folder)}))
+    arguments = (
+        "--config-file", str(config), "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec",
+        "--pidfile", f"{folder}/pid", "--host", address, *_QUIET,
+    )  # fmt: skip
+    try:
+        with closing(start_dockerd(lambda: connect(address), folder=folder, arguments=arguments)) as client:
+            for name in image_names():
+                client.load_image(images_from.get_image(image_tag(name)))
+            yield address
+    finally:
+        daemon = load_state(folder).daemon
+        if daemon is not None:
+            stop_daemon(daemon)
+        rmtree(folder)
+
+
+def _runtimes(folder: Path) -> dict[str, object]:
+    runtimes: dict[str, object] = {"runsc": {"path": RUNSC, "runtimeArgs": list(RIGHT)}}
+    for name, (arguments, _) in REFUSED.items():
+        runtimes[name] = {"path": RUNSC, "runtimeArgs": list(arguments)}
+    for name, extra in LIES.items():
+        liar = folder / name / "runsc"
+        liar.parent.mkdir()
+        liar.write_text(LIAR.format(extra=extra))
+        liar.chmod(0o755)
+        runtimes[name] = {"path": str(liar), "runtimeArgs": list(RIGHT)}
+    return {**runtimes, "of-another-kind": {"path": "/usr/bin/kata-runtime"}}
