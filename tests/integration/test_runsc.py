@@ -130,6 +130,7 @@ async def test_runsc_as_the_daemons_default_has_to_be_named(configured, monkeypa
 @pytest.mark.parametrize(
     ("registered", "code", "weakened"),
     [("without-cgroups", HOGS, f"{256 * MIB}\n"), ("without-seccomp", UNFILTERED, "True\n")],
+    ids=["cgroups", "seccomp"],
 )
 async def test_what_is_refused_enforces_nothing_and_the_right_one_does(
     configured, monkeypatch, registered, code, weakened
@@ -229,8 +230,9 @@ async def test_the_doctor_says_what_a_refused_runtime_lacks(configured):
 
 
 @each_engine
-async def test_threads_start_under_the_filter(runner):
-    result = await runner.run(python(THREADS))
+@pytest.mark.parametrize("profile", ["default", "strict"])
+async def test_threads_start_under_the_filter(runner, profile):
+    result = await runner.run(RunRequest(language="python", code=THREADS, profile=profile))
     assert (result.stdout, result.stderr) == ("in a thread\n", "")
 
 
