@@ -95,8 +95,13 @@ class OciContainer:
         await anyio.wait_readable(self._process)
 
     async def resize(self, limits: ResolvedLimits) -> None:
-        limits = gvisor.on_host(limits) if self._means.runtime.has_sentry else limits
         held = self._spec.limits
+        if self._means.runtime.has_sentry:
+            limits = gvisor.on_host(limits)
+            if limits.pids != held.pids:
+                raise ControlNotEnforced(
+                    "runsc cannot change the limit of processes; make another container."
+                )
         if all(getattr(limits, name) == getattr(held, name) for name in cgroups.RESIZABLE):
             return
         self._spec = replace(self._spec, limits=limits)

@@ -18,6 +18,7 @@ from sandbox_runner.errors import ControlNotEnforced, EngineUnavailable, ImageNo
 from sandbox_runner.hardening import LABEL_INSTANCE
 from sandbox_runner.spec import ContainerSpec, Image
 
+
 class OciEngine:
     """The embedded engine. Made by `open_oci_engine`."""
 
