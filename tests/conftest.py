@@ -32,6 +32,15 @@ def docker_client():
     client.close()
 
 
+@pytest.fixture(scope="session")
+def gvisor_address(docker_client, tmp_path_factory) -> Iterator[str]:
+    """The address of a daemon with gVisor's runsc; one for all tests, as its images are copied to it."""
+    from gvisor_daemon import gvisor_daemon
+
+    with gvisor_daemon(docker_client, tmp_path_factory.mktemp("gvisor")) as address:
+        yield address
+
+
 @pytest.fixture
 def nothing_left(docker_client) -> Iterator[None]:
     """Fails the test that leaves a container behind.

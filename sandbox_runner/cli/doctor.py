@@ -48,7 +48,8 @@ async def _diagnose(config: Config, *, show: bool) -> list[Finding]:
 
 
 def _show(finding: Finding) -> None:
-    rest = f"{finding.control:<29} {finding.promise}"
+    by = f" By {finding.enforced_by}." if finding.enforced_by else ""
+    rest = f"{finding.control:<29} {finding.promise}{by}"
     emit_line(f"{finding.status:<8}", _STYLES[finding.status], rest)
     if finding.status == "ok":
         return

@@ -12,9 +12,10 @@ from sandbox_runner.config import Config
 from sandbox_runner.doctor.facts import FACTS
 from sandbox_runner.doctor.finding import Finding
 from sandbox_runner.doctor.limits import LIMITS
+from sandbox_runner.doctor.surroundings import OF_KERNEL, Surroundings, find_surroundings, named
 from sandbox_runner.doctor.trial import Probe, examine_trial
 from sandbox_runner.engines.choice import OCI
-from sandbox_runner.errors import EngineError
+from sandbox_runner.errors import ControlNotEnforced, EngineError
 from sandbox_runner.runner import Runner
 
 if TYPE_CHECKING:
@@ -39,14 +40,21 @@ async def diagnose(config: Config) -> AsyncIterator[Finding]:
             running = await stack.enter_async_context(AsyncExitStack())
             runner = await running.enter_async_context(Runner.open(config))
             config = replace(config, engine=runner.engine_name)
+            here = await find_surroundings(config)
             life = await _life(stack, config, runner.instance)
-        except EngineError as error:
-            yield _no_engine(str(error), setup="setup --engine oci" if config.engine == OCI else "setup")
+        except ControlNotEnforced as error:
+            yield _no_engine(
+                str(error), remedy="Change the engine's runtime, or oci_runtime, as is said above."
+            )
             return
-        async for finding in examine(runner):
+        except EngineError as error:
+            setup = "setup --engine oci" if config.engine == OCI else "setup"
+            yield _no_engine(str(error), remedy=f"run: sandbox-runner {setup}")
+            return
+        async for finding in named(examine(runner, here=here), here):
             yield finding
         await running.aclose()  # it waits for the containers of the last runs
-        async for finding in life:
+        async for finding in named(life, here):
             yield finding
 
 
@@ -62,10 +70,14 @@ async def _life(stack: AsyncExitStack, config: Config, instance: str) -> AsyncIt
     return examine_life(client, config, instance=instance)
 
 
-async def examine(runner: Runner, *, probes: Sequence[Probe] = PROBES) -> AsyncIterator[Finding]:
+async def examine(
+    runner: Runner, *, probes: Sequence[Probe] = PROBES, here: Surroundings = OF_KERNEL
+) -> AsyncIterator[Finding]:
     """The findings of ``probes`` on the engine of ``runner``, in their order. Raises nothing."""
     for trial, alike in groupby(probes, key=lambda probe: probe.trial):
-        for finding in await examine_trial(runner, trial, tuple(alike)):
+        for finding in await examine_trial(
+            runner, trial, tuple(alike), sentry=here.sentry, read_back=here.local
+        ):
             yield finding
 
 
@@ -90,13 +102,13 @@ async def examine_life(client: "APIClient", config: Config, *, instance: str) ->
         yield finding
 
 
-def _no_engine(reason: str, *, setup: str = "setup") -> Finding:
+def _no_engine(reason: str, *, remedy: str = "run: sandbox-runner setup") -> Finding:
     return Finding(
         control="engine",
         promise="A container engine answers.",
         status="failed",
         evidence=reason,
-        remedy=f"run: sandbox-runner {setup}",
+        remedy=remedy,
     )
 
 

@@ -13,6 +13,7 @@ class Finding:
     ``failed``: the probe got through. ``unknown``: the probe could not run, which is as bad.
     ``warning``: it holds, but something should be changed, such as an old version.
     ``evidence`` is what the probe saw; ``remedy`` says what to do, empty where all is well.
+    ``enforced_by`` is what holds the control under the runtime in use, empty where it is none of ours.
     """
 
     control: str
@@ -20,6 +21,7 @@ class Finding:
     status: Status
     evidence: str
     remedy: str = ""
+    enforced_by: str = ""
 
     @property
     def holds(self) -> bool:

@@ -19,11 +19,16 @@ class Garbled(Exception):
 class Outcome:
     """The result of a trial, and its report by name, empty where the program makes none.
 
+    ``sentry``: it ran under gVisor's kernel. ``read_back``: the engine reads the limits of the container's
+    control group on its own machine, and refuses the run where they are not as they should be.
+
     The methods raise Garbled where the report has no such entry of that kind.
     """
 
     result: RunResult
     report: Mapping[str, object] = field(default_factory=dict)
+    sentry: bool = False
+    read_back: bool = False
 
     def number(self, name: str) -> int:
         """A whole number."""

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import anyio
 
+from sandbox_runner.doctor.enforcement import enforcer
 from sandbox_runner.doctor.finding import Finding
 from sandbox_runner.doctor.outcome import Garbled, Outcome, parse_report
+from sandbox_runner.engines.gvisor import NAME as RUNSC
 from sandbox_runner.errors import ImageNotFound, SandboxError
 from sandbox_runner.request import Limits, RunRequest
 from sandbox_runner.result import RunResult
@@ -45,7 +47,8 @@ class Verdict:
 class Probe:
     """One control, and how to tell from a trial's outcome whether it holds.
 
-    ``judge`` is pure, and raises Garbled where the outcome does not tell.
+    ``judge`` is pure, and raises Garbled where the outcome does not tell. What a runtime is known not to
+    enforce is a warning with the reason, see `enforcement`.
     """
 
     control: str
@@ -62,6 +65,10 @@ class Probe:
             return self.unknown(str(error))
         if verdict.holds:
             return self._finding("ok", verdict.evidence, "")
+        if outcome.sentry and (note := enforcer(self.control, RUNSC).note):
+            return self._finding(
+                "warning", verdict.evidence, f"{note}. Use runc or crun where that is too little."
+            )
         return self._finding("failed", verdict.evidence, self.remedy)
 
     def unknown(self, reason: str, *, remedy: str = "") -> Finding:
@@ -78,11 +85,13 @@ class Probe:
         )
 
 
-async def examine_trial(runner: Runner, trial: Trial, probes: Sequence[Probe]) -> list[Finding]:
+async def examine_trial(
+    runner: Runner, trial: Trial, probes: Sequence[Probe], *, sentry: bool = False, read_back: bool = False
+) -> list[Finding]:
     """Runs ``trial`` and lets each of ``probes`` judge it. Raises nothing: what cannot be run is unknown."""
     try:
         with anyio.fail_after(TRIAL_TIME):
-            outcome = await _perform(runner, trial)
+            result, report = await _perform(runner, trial)
     except Garbled as error:
         return [probe.unknown(str(error)) for probe in probes]
     except TimeoutError:
@@ -90,10 +99,11 @@ async def examine_trial(runner: Runner, trial: Trial, probes: Sequence[Probe]) -
     except SandboxError as error:
         remedy = "run: sandbox-runner setup" if isinstance(error, ImageNotFound) else ""
         return [probe.unknown(str(error), remedy=remedy) for probe in probes]
+    outcome = Outcome(result, report, sentry=sentry, read_back=read_back)
     return [probe.finding(outcome) for probe in probes]
 
 
-async def _perform(runner: Runner, trial: Trial) -> Outcome:
+async def _perform(runner: Runner, trial: Trial) -> tuple[RunResult, Mapping[str, object]]:
     request = RunRequest(
         language="python",
         code=(_PROGRAMS / f"{trial.program}.py").read_text(),
@@ -103,7 +113,7 @@ async def _perform(runner: Runner, trial: Trial) -> Outcome:
     for _ in range(trial.times):
         result = await runner.run(request)
         report = _report(result) if trial.reports else {}
-    return Outcome(result, report)
+    return result, report
 
 
 def _report(result: RunResult) -> Mapping[str, object]:

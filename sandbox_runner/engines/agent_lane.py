@@ -157,7 +157,7 @@ class AgentLane:
                 raise ChannelEnded("a frame of another job")
             stream = _OUTPUTS.get(kind)
             if stream is not None:
-                await emit(Output(stream, body, offsets[stream]))
+                await emit(_output(stream, body, offsets, job))
                 offsets[stream] += len(body)
             elif kind == protocol.CREDIT and len(body) == 4:
                 self._credit += int.from_bytes(body, "big")
@@ -187,6 +187,13 @@ class AgentLane:
             except protocol.ProtocolError as error:
                 raise ChannelEnded(str(error)) from error
         raise ChannelEnded("the stream ended")
+
+
+def _output(stream: Stream, body: bytes, offsets: dict[Stream, int], job: Job) -> Output:
+    """Raises ChannelEnded where it is more than the agent lets through: on gVisor a program can forge it."""
+    if sum(offsets.values()) + len(body) > job.limits.output:
+        raise ChannelEnded("more output than there may be")
+    return Output(stream, body, offsets[stream])
 
 
 def _outside(deadline: anyio.CancelScope, emit: Emit) -> Emit:

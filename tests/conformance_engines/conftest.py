@@ -14,7 +14,8 @@ def engine_name(request) -> str:
 
 
 @pytest.fixture
-async def bench(anyio_backend, engine_name):
-    async with ENGINES[engine_name]() as bench:
+async def bench(request, anyio_backend, engine_name):
+    needed = [request.getfixturevalue("gvisor_address")] if engine_name == "docker+runsc" else []
+    async with ENGINES[engine_name](*needed) as bench:
         yield bench
         assert bench.everything() == []

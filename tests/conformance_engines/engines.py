@@ -50,8 +50,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def _docker(runtime: str) -> AsyncIterator[Bench]:
-    client = await to_thread.run_sync(connect, None)
+async def _docker(runtime: str, address: str | None = None) -> AsyncIterator[Bench]:
+    client = await to_thread.run_sync(connect, address)
     placements = Placements(secrets.token_hex(8))
     renamed: list[str] = []
 
@@ -64,10 +64,10 @@ async def _docker(runtime: str) -> AsyncIterator[Bench]:
         listed = [each["Id"] for each in client.containers(all=True, filters={"label": label})]
         return [each for each in listed if state_of(client, each) is not None]
 
-    bench_config = Config(oci_runtime=runtime)
+    bench_config = Config(oci_runtime=runtime, docker_host=address)
     broken: dict[str, str] = {}
     try:
-        async with open_docker_engine(None) as engine:
+        async with open_docker_engine(address) as engine:
             yield Bench(
                 engine=_Spoilt(engine, broken),
                 config=bench_config,
@@ -156,11 +156,13 @@ async def _fake() -> AsyncIterator[Bench]:
     )
 
 
-REAL: dict[str, Callable[[], AbstractAsyncContextManager[Bench]]] = {
+REAL: dict[str, Callable[..., AbstractAsyncContextManager[Bench]]] = {
     "docker+runc": partial(_docker, "runc"),
+    "docker+runsc": partial(_docker, "runsc"),
     "oci+crun": partial(_oci, "crun"),
     "oci+runc": partial(_oci, "runc"),
+    "oci+runsc": partial(_oci, "runsc"),
 }
-"""To come: docker+runsc, oci+runsc."""
+"""That with docker+runsc takes the address of a daemon that has it."""
 
 ENGINES = {**REAL, "fake": _fake}

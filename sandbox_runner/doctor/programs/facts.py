@@ -187,10 +187,30 @@ def hidden() -> dict[str, object]:
     read_only = [path for path in ASKED["read_only"] if os.path.exists(path)]
     nodes = [os.path.join(top, name) for top, _, inner in os.walk("/dev") for name in inner]
     return {
-        "open_paths": [path for path in masked if path not in mounts],
-        "changeable_paths": [p for p in read_only if not os.statvfs(p).f_flag & os.ST_RDONLY],
+        "open_paths": [path for path in masked if path not in mounts and not is_empty(path)],
+        "changeable_paths": [path for path in read_only if not is_read_only(path)],
+        "settable_paths": [path for path in below(read_only) if os.access(path, os.W_OK)][:DEVICE_LIMIT],
         "devices": [p for p in nodes if not os.path.islink(p) and is_device(p)][:DEVICE_LIMIT],
     }
+
+
+def is_empty(path: str) -> bool:
+    """Whether a folder without anything is at ``path``."""
+    return os.path.isdir(path) and not os.listdir(path)
+
+
+def is_read_only(path: str) -> bool:
+    """Whether the mount of ``path`` is; a kernel that does not tell has none that is."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def below(paths: list[str]) -> list[str]:
+    """The files at and in ``paths``."""
+    inside = [os.path.join(top, name) for path in paths for top, _, names in os.walk(path) for name in names]
+    return [path for path in paths if not os.path.isdir(path)] + inside
 
 
 def privileges() -> dict[str, object]:
@@ -201,7 +221,7 @@ def privileges() -> dict[str, object]:
         "uids": [int(word) for word in status["Uid"].split()],
         "gids": [int(word) for word in (status["Gid"] + " " + status["Groups"]).split()],
         "capabilities": {name: int(value, 16) for name, value in status.items() if name.startswith("Cap")},
-        "no_new_privileges": int(status["NoNewPrivs"]),
+        "no_new_privileges": ctypes.CDLL(None).prctl(39, 0, 0, 0, 0),  # gVisor's status does not tell
         "seccomp": int(status["Seccomp"]),
     }
 
@@ -232,6 +252,7 @@ def namespaces() -> dict[str, object]:
         "namespaces": {
             kind: int(os.readlink(f"/proc/self/ns/{kind}").partition("[")[2].rstrip("]"))
             for kind in ("pid", "ipc", "uts", "cgroup")
+            if os.path.lexists(f"/proc/self/ns/{kind}")  # gVisor has none of cgroups
         },
         "parent": os.getppid(),
         "host_name": socket.gethostname(),

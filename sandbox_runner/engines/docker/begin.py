@@ -14,6 +14,9 @@ from sandbox_runner.engines.docker.connection import is_local
 from sandbox_runner.engines.docker.faults import AnswerLost, repeatable
 from sandbox_runner.engines.docker.mapping import create_body
 from sandbox_runner.engines.docker.removal import HURRY, ensure_removed
+from sandbox_runner.engines.docker.runtimes import Runtimes
+from sandbox_runner.engines.docker.sentry import adapt, require_held
+from sandbox_runner.engines.gvisor import for_sentry
 from sandbox_runner.errors import ControlNotEnforced, ImageNotFound
 from sandbox_runner.spec import ContainerSpec, Image
 
@@ -32,9 +35,16 @@ class Beginning:
     """
 
     def __init__(
-        self, client: "APIClient", address: str, spec: ContainerSpec, *, pause: float = HURRY
+        self,
+        client: "APIClient",
+        address: str,
+        spec: ContainerSpec,
+        *,
+        pause: float = HURRY,
+        runtimes: Runtimes | None = None,
     ) -> None:
         self._pause = pause
+        self._runtimes = runtimes or Runtimes(client)
         self.spec = spec
         self.container_id = ""
         self.attached: Any = None  # the SDK has four types for it
@@ -51,7 +61,8 @@ class Beginning:
         with self._lock:
             if self._removing:
                 return
-            self.container_id, warnings = _create(self._client, self.spec)
+            has_sentry = self._has_sentry()
+            self.container_id, warnings = _create(self._client, self.spec, has_sentry=has_sentry)
             _refuse_weakened(warnings, swap_free=lambda: _swap_free(self._address))
             self.attached = self._client.attach_socket(self.container_id, params=_ATTACH)
 
@@ -69,10 +80,21 @@ class Beginning:
         if self._failure is not None:
             raise self._failure
 
+    def _has_sentry(self) -> bool:
+        """Whether the container is made for gVisor's kernel, which it is only where its runtime is named."""
+        if self.spec.oci_runtime is not None:
+            return self._runtimes.find(self.spec.oci_runtime).has_sentry
+        self._runtimes.ask_ahead()  # `start` needs the answer
+        return False
+
     def _start(self) -> None:
         with self._lock:
-            if not self._removing:
-                self._client.start(self.container_id)
+            if self._removing:
+                return
+            runtime = self._runtimes.find(self.spec.oci_runtime)
+            self._client.start(self.container_id)
+            if runtime.has_sentry and is_local(self._address):
+                require_held(self._client, self.container_id, self.spec)
 
     def _try_start(self) -> None:
         try:
@@ -108,8 +130,8 @@ def _missing(name: str, *, ours: bool) -> str:
     return f"Image {name!r} is not on the engine; load it there first, for instance: docker pull {name}"
 
 
-def _create(client: "APIClient", spec: ContainerSpec) -> tuple[str, list[str]]:
-    body = create_body(spec)
+def _create(client: "APIClient", spec: ContainerSpec, *, has_sentry: bool) -> tuple[str, list[str]]:
+    body = adapt(create_body(for_sentry(spec))) if has_sentry else create_body(spec)
 
     @repeatable
     def create() -> tuple[str, list[str]]:

@@ -13,6 +13,7 @@ from sandbox_runner.engines.docker.connection import connect, find_address, is_l
 from sandbox_runner.engines.docker.container import DockerContainer, started
 from sandbox_runner.engines.docker.faults import repeatable
 from sandbox_runner.engines.docker.removal import CALM
+from sandbox_runner.engines.docker.runtimes import Runtimes
 from sandbox_runner.spec import ContainerSpec, Image
 
 if TYPE_CHECKING:
@@ -28,12 +29,14 @@ class DockerEngine:
         self._client = client
         self._address = address
         self._call = Caller(address)
+        self._runtimes = Runtimes(client)
 
     async def image(self, name: str) -> Image:
         return await self._call(lambda: find_image(self._client, name))
 
     def create(self, spec: ContainerSpec) -> AbstractAsyncContextManager[DockerContainer]:
-        return self.take_over(Beginning(self._client, self._address, spec, pause=CALM))
+        beginning = Beginning(self._client, self._address, spec, pause=CALM, runtimes=self._runtimes)
+        return self.take_over(beginning)
 
     def take_over(self, beginning: Beginning) -> AbstractAsyncContextManager[DockerContainer]:
         """As `create`, for a container that may have begun already."""

@@ -1,7 +1,7 @@
 """The folder of each live container: its bundle, and the runtime's own state.
 
 /run/sandbox-runner/bundles/<instance>/<name>/  config.json, pid
-/run/sandbox-runner/<runtime>/<name>/           the runtime's
+/run/sandbox-runner/<runtime>/<name>/           the runtime's; files of its own naming for runsc
 """
 
 import json
@@ -14,6 +14,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
+from sandbox_runner.engines import gvisor
 from sandbox_runner.engines.oci.runtime import KNOWN
 
 RUN_FOLDER = Path("/run/sandbox-runner")
@@ -58,10 +59,18 @@ class Bundle:
         except (OSError, ValueError):
             return None
 
+    def sentry_state(self) -> tuple[Path, Path]:
+        """Where runsc writes what it knows of the container, and that file's lock."""
+        start = f"{self.name}_sandbox:{self.name}"
+        root = runtime_root(gvisor.NAME)
+        return root / f"{start}.state", root / f"{start}.lock"
+
     def remove(self) -> None:
         """Removes all folders of the container. Harmless to repeat."""
         for runtime in KNOWN:
             shutil.rmtree(runtime_root(runtime) / self.name, ignore_errors=True)
+        for file in (*self.sentry_state(), runtime_root(gvisor.NAME) / f"runsc-{self.name}.sock"):
+            file.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def is_abandoned(self) -> bool:

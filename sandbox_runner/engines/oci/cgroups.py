@@ -217,6 +217,17 @@ def oom_kills(hierarchies: Hierarchies, path: str) -> int:
     return 0
 
 
+def peak_memory(hierarchies: Hierarchies, path: str) -> int | None:
+    """The most bytes that were in use there at once; None where that cannot be read."""
+    if hierarchies.unified:
+        file = _UNIFIED / path / "memory.peak"
+    else:
+        file = hierarchies.by_controller["memory"] / path / "memory.max_usage_in_bytes"
+    with suppress(OSError, ValueError):
+        return int(file.read_text())
+    return None
+
+
 def processes(hierarchies: Hierarchies, path: str) -> set[int]:
     """The processes in any of the cgroups at ``path``."""
     found: set[int] = set()

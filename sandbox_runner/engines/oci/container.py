@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import anyio
 from anyio import to_thread
 
-from sandbox_runner.engines import Emit
+from sandbox_runner.engines import Emit, gvisor
 from sandbox_runner.engines.agent_lane import AgentLane, ChannelEnded
-from sandbox_runner.engines.oci import cgroups, evidence
+from sandbox_runner.engines.oci import cgroups, evidence, sentry
 from sandbox_runner.engines.oci.bundles import Bundle, runtime_root
 from sandbox_runner.engines.oci.channel import PairChannel
 from sandbox_runner.engines.oci.compiled import filter_annotation
@@ -71,8 +71,11 @@ class OciContainer:
         await self._lane.greet()
         limited = ("",) if self._means.hierarchies.unified else tuple(self._means.hierarchies.needed)
         cgroups.require_limits(self._means.hierarchies, self._path, self._spec)
-        users = self._means.no_users is None
-        evidence.require_controls(pid, self._spec, self._path, limited=limited, users=users)
+        if self._means.runtime.has_sentry:
+            sentry.require_controls(pid, self._spec, self._path, self._means.runtime, self._bundle)
+        else:
+            users = self._means.no_users is None
+            evidence.require_controls(pid, self._spec, self._path, limited=limited, users=users)
 
     async def prepare(self) -> None:
         if self._spec.preload:
@@ -82,7 +85,8 @@ class OciContainer:
         began = anyio.current_time()
         before = cgroups.oom_kills(self._means.hierarchies, self._path)
         try:
-            return await self._lane.execute(job, emit)
+            exited = await self._lane.execute(job, emit)
+            return replace(exited, usage=self._with_peak(exited.usage))
         except ChannelEnded:
             if self._cancelled:
                 return self._lost("cancelled", began, {})
@@ -97,6 +101,12 @@ class OciContainer:
 
     async def resize(self, limits: ResolvedLimits) -> None:
         held = self._spec.limits
+        if self._means.runtime.has_sentry:
+            limits = gvisor.on_host(limits)
+            if limits.pids != held.pids:
+                raise ControlNotEnforced(
+                    "runsc cannot change the limit of processes; make another container."
+                )
         if all(getattr(limits, name) == getattr(held, name) for name in cgroups.RESIZABLE):
             return
         self._spec = replace(self._spec, limits=limits)
@@ -123,14 +133,18 @@ class OciContainer:
 
     def _launch(self) -> int:
         spec, means = self._spec, self._means
+        # The sentry shows counters of its own; those of the host would be files that it has to open.
+        shown = {} if means.runtime.has_sentry else cgroups.counters(means.hierarchies, self._path)
         config = bundle_config(
             spec,
             rootfs=rootfs_of(spec.image.id),
             cgroup=self._path,
-            counters=cgroups.counters(means.hierarchies, self._path),
+            counters=shown,
             annotations=filter_annotation(spec.seccomp) if means.runtime.takes_filter else {},
             users=self._make_users(),
         )
+        if means.runtime.has_sentry:
+            sentry.adapt(config)
         self._bundle.write(config)
         cgroups.make_cgroups(means.hierarchies, self._path, spec)
         command = means.runtime.run(
@@ -167,12 +181,18 @@ class OciContainer:
             with suppress(ProcessLookupError):  # it ended by itself in the meantime
                 signal.pidfd_send_signal(self._process, signal.SIGKILL)
 
+    def _with_peak(self, usage: Usage) -> Usage:
+        """``usage`` with the host's own reading where there is none from inside: gVisor shows none."""
+        if usage.peak_memory is not None:
+            return usage
+        return replace(usage, peak_memory=cgroups.peak_memory(self._means.hierarchies, self._path))
+
     def _lost(self, status: Status, began: float, limits_hit: dict[str, int]) -> Exited:
         return Exited(
             status=status,
             signal=signal.SIGKILL if status == "signaled" else None,
             reason="sandbox_broken",
-            usage=Usage(wall_time=anyio.current_time() - began),
+            usage=self._with_peak(Usage(wall_time=anyio.current_time() - began)),
             limits_hit=limits_hit,
         )
 

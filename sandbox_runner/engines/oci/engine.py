@@ -8,6 +8,7 @@ from functools import partial
 
 from sandbox_runner.definitions import LABEL_AGENT, is_current
 from sandbox_runner.engines import EngineFacts
+from sandbox_runner.engines.gvisor import for_sentry
 from sandbox_runner.engines.oci import cgroups
 from sandbox_runner.engines.oci.bundles import forget_instance
 from sandbox_runner.engines.oci.container import Means, OciContainer, created
@@ -23,10 +24,11 @@ from sandbox_runner.spec import ContainerSpec, Image
 class OciEngine:
     """The embedded engine. Made by `open_oci_engine`."""
 
-    resizes: Collection[str] = cgroups.RESIZABLE
-
     def __init__(self, means: Means) -> None:
         self._means = means
+        # Under runsc the number of processes is an rlimit of the program, which nothing changes from outside.
+        fixed = {"pids"} if means.runtime.has_sentry else set()
+        self.resizes: Collection[str] = tuple(each for each in cgroups.RESIZABLE if each not in fixed)
         self._slices: set[str] = set()
         self._instances: set[str] = set()
 
@@ -47,7 +49,7 @@ class OciEngine:
             cgroups.make_slice(self._means.hierarchies, parent)
             self._slices.add(parent)
         self._instances.add(spec.labels[LABEL_INSTANCE])
-        return created(spec, self._means)
+        return created(for_sentry(spec) if self._means.runtime.has_sentry else spec, self._means)
 
     def close(self) -> None:
         """Leaves no folder behind."""

@@ -22,6 +22,11 @@ def is_in_cgroup(pid: int, path: str) -> bool:
     return any(line.endswith(f":/{path}") for line in lines)
 
 
+def user_of(pid: int) -> int:
+    """The user id that the process ``pid`` has on this machine. Raises OSError."""
+    return int(_status(pid)["Uid"][1])
+
+
 def require_controls(
     pid: int, spec: ContainerSpec, path: str, *, limited: tuple[str, ...], users: bool
 ) -> None:

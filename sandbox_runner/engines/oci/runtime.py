@@ -1,29 +1,43 @@
-"""The program that makes containers: crun or runc, and how each is called."""
+"""The program that makes containers: crun, runc or runsc, and how each is called."""
 
 import fcntl
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from sandbox_runner.engines import gvisor
 from sandbox_runner.errors import ControlNotEnforced, EngineUnavailable
 
-KNOWN = ("crun", "runc")  # in order of preference: crun starts a container in half the time
+# In order of preference: crun starts a container in half the time of runc, and in a tenth of that of runsc.
+KNOWN = ("crun", "runc", gvisor.NAME)
 _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _F_ADD_SEALS = 1033  # linux/fcntl.h
 _ALL_SEALS = 0xF  # against sealing, shrinking, growing and writing
+_TIME = 10  # seconds for a runtime to tell what it knows
 _UNIFIED = Path("/sys/fs/cgroup/unified")
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """An installed runtime. ``joins``: it leaves cgroups alone, so it is started inside those we made."""
+    """An installed runtime. ``joins``: it leaves cgroups alone, so it is started inside those we made.
+
+    ``flags`` stand before its command.
+    """
 
     name: str
     path: str
     joins: bool
+    flags: tuple[str, ...] = ()
+
+    @property
+    def has_sentry(self) -> bool:
+        """Whether it runs programs under a kernel of its own, which is what the host sees of them."""
+        return self.name == gvisor.NAME
 
     @property
     def hides_unified(self) -> bool:
@@ -57,7 +71,7 @@ class Runtime:
         """The command that starts the bundle's container, writes its process id, and ends."""
         manager = ["--cgroup-manager=disabled"] if self.joins else []
         started = ["run", "--detach", "--bundle", str(bundle), "--pid-file", str(pid_file)]
-        return [self.path, "--root", str(root), *manager, *started, name]
+        return [self.path, "--root", str(root), *self.flags, *manager, *started, name]
 
 
 def _memory_can_be_executed() -> bool:
@@ -100,8 +114,24 @@ def find_runtime(wanted: str | None, *, unified: bool) -> Runtime:
     for name in (wanted,) if wanted else KNOWN:
         path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{_PLACES}")
         if path is not None:
-            return Runtime(name, path, joins=name == "crun" and not unified)
+            flags = _sentry_flags(path) if name == gvisor.NAME else ()
+            return Runtime(name, path, joins=name == "crun" and not unified, flags=flags)
     raise EngineUnavailable(
-        f"{wanted or 'Neither crun nor runc'} is {'not ' if wanted else ''}installed on this machine; "
+        f"{wanted or 'None of crun, runc and runsc'} is {'not ' if wanted else ''}installed on this machine; "
         "run as root: sandbox-runner setup --engine oci"
     )
+
+
+def _sentry_flags(path: str) -> tuple[str, ...]:
+    """No network, the filter, nothing written beside the root, and a sentry that opens no file itself.
+
+    Where it opens files itself it is root of the machine, in a user namespace; else it is nobody.
+    """
+    flags = (*gvisor.NEEDED, "--overlay2=none")
+    return (*flags, "--directfs=false") if "-directfs" in _known_flags(path) else flags
+
+
+@cache
+def _known_flags(path: str) -> str:
+    told = subprocess.run([path, "flags"], capture_output=True, text=True, timeout=_TIME, check=False)
+    return told.stdout + told.stderr

@@ -74,6 +74,8 @@ def maps_as_asked(pid: int, uid: int, gid: int) -> bool:
 
 def why_none(runtime: Runtime) -> str | None:
     """Why containers can have no user namespace here; None where they can."""
+    if runtime.has_sentry:
+        return "under runsc a program meets no kernel but gVisor's"
     hidden = _hidden_parts_of_proc()
     if hidden:
         return f"a container could not mount its /proc, as something is mounted on {hidden}"
