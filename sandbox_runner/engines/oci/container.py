@@ -15,6 +15,7 @@ from sandbox_runner.engines.oci import cgroups, evidence
 from sandbox_runner.engines.oci.bundles import Bundle, runtime_root
 from sandbox_runner.engines.oci.channel import PairChannel
 from sandbox_runner.engines.oci.compiled import filter_annotation
+from sandbox_runner.engines.oci.init import with_init
 from sandbox_runner.engines.oci.inventory import remove
 from sandbox_runner.engines.oci.launcher import Launcher, start
 from sandbox_runner.engines.oci.mapping import bundle_config
@@ -48,7 +49,7 @@ class OciContainer:
         self.id = spec.name
         self._spec = spec
         self._means = means
-        self._bundle = Bundle(spec.labels[LABEL_INSTANCE], spec.name)
+        self._bundle = bundle_of(spec)
         self._path = cgroups.cgroup_path(spec)
         self._channel = channel
         self._cancelled = False
@@ -59,11 +60,11 @@ class OciContainer:
         """Starts PID 1, waits for the agent, and looks whether every control holds it."""
         runtime = await self._means.launcher(self._launch)
         self._channel.close_theirs()
-        code = await _exit_code(runtime)
+        code = await exit_code(runtime)
         pid = self._bundle.pid()
         if code != 0 or pid is None:
-            raise _refused(self._means.runtime, self._channel.messages)
-        self._process = _open_process(pid, self._path)
+            raise refused(self._means.runtime, self._channel.messages)
+        self._process = open_process(pid, self._path)
         await self._lane.greet()
         limited = ("",) if self._means.hierarchies.unified else tuple(self._means.hierarchies.needed)
         cgroups.require_limits(self._means.hierarchies, self._path, self._spec)
@@ -116,26 +117,13 @@ class OciContainer:
         await to_thread.run_sync(remove, self._bundle)
 
     def _launch(self) -> int:
-        spec, means = self._spec, self._means
-        config = bundle_config(
-            spec,
-            rootfs=rootfs_of(spec.image.id),
-            cgroup=self._path,
-            counters=cgroups.counters(means.hierarchies, self._path),
-            annotations=filter_annotation(spec.seccomp) if means.runtime.takes_filter else {},
-        )
-        self._bundle.write(config)
-        cgroups.make_cgroups(means.hierarchies, self._path, spec)
-        command = means.runtime.run(
-            spec.name,
+        command = self._means.runtime.run(
+            self.id,
             bundle=self._bundle.folder,
-            root=runtime_root(means.runtime.name),
+            root=runtime_root(self._means.runtime.name),
             pid_file=self._bundle.pid_file,
         )
-        joined = self._path if means.runtime.joins else None
-        return start(
-            means.program, command, stdio=self._channel.stdio, hierarchies=means.hierarchies, joined=joined
-        )
+        return launch(self._spec, self._means, command, stdio=self._channel.stdio)
 
     def _kill(self) -> None:
         if self._process is not None:
@@ -164,8 +152,32 @@ async def created(spec: ContainerSpec, means: Means) -> AsyncIterator[OciContain
             await container.end()
 
 
-async def _exit_code(pid: int) -> int:
-    """Waits for the runtime, also through a cancellation: what it made must be known. Raises StartFailed."""
+def launch(spec: ContainerSpec, means: Means, command: list[str], *, stdio: tuple[int, int, int]) -> int:
+    """Writes the bundle, makes the cgroups and starts the runtime; its process id. For the launcher's thread.
+
+    Raises ControlNotEnforced, StartFailed or OSError.
+    """
+    path = cgroups.cgroup_path(spec)
+    config = bundle_config(
+        spec,
+        rootfs=rootfs_of(spec.image.id),
+        cgroup=path,
+        counters=cgroups.counters(means.hierarchies, path),
+        annotations=filter_annotation(spec.seccomp) if means.runtime.takes_filter else {},
+    )
+    bundle_of(spec).write(config if spec.image.agent else with_init(config))
+    cgroups.make_cgroups(means.hierarchies, path, spec)
+    joined = path if means.runtime.joins else None
+    return start(means.program, command, stdio=stdio, hierarchies=means.hierarchies, joined=joined)
+
+
+def bundle_of(spec: ContainerSpec) -> Bundle:
+    """The folder of the container."""
+    return Bundle(spec.labels[LABEL_INSTANCE], spec.name)
+
+
+async def exit_code(pid: int) -> int:
+    """The exit code of a runtime, waited for also through a cancellation: what it made must be known."""
     descriptor = os.pidfd_open(pid)
     try:
         with anyio.CancelScope(shield=True), anyio.move_on_after(START_TIME) as waiting:
@@ -177,7 +189,8 @@ async def _exit_code(pid: int) -> int:
         os.close(descriptor)
 
 
-def _open_process(pid: int, path: str) -> int:
+def open_process(pid: int, path: str) -> int:
+    """A descriptor of the process ``pid`` in the cgroup at ``path``. Raises StartFailed where it is gone."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError as error:
@@ -189,7 +202,8 @@ def _open_process(pid: int, path: str) -> int:
     return descriptor
 
 
-def _refused(runtime: Runtime, messages: bytes) -> Exception:
+def refused(runtime: Runtime, messages: bytes) -> Exception:
+    """What to raise where the runtime made no container and said ``messages``."""
     text = messages.decode(errors="replace").strip()
     reason = " ".join(text.split())[-_REASON:] or "it gave no reason"
     if "no space left on device" in text.lower():

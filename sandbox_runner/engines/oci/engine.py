@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sandbox_runner.definitions import LABEL_AGENT, is_current
-from sandbox_runner.engines import EngineFacts
+from sandbox_runner.engines import Container, EngineFacts
 from sandbox_runner.engines.oci import cgroups
 from sandbox_runner.engines.oci.bundles import forget_instance
-from sandbox_runner.engines.oci.container import Means, OciContainer, created
+from sandbox_runner.engines.oci.container import Means, created
+from sandbox_runner.engines.oci.general import created_foreign
 from sandbox_runner.engines.oci.launcher import Launcher, hide_unified
-from sandbox_runner.engines.oci.runtime import find_runtime, program_of
+from sandbox_runner.engines.oci.runtime import Runtime, find_runtime, program_of
 from sandbox_runner.engines.oci.store import find_stored
 from sandbox_runner.errors import ControlNotEnforced, EngineUnavailable, ImageNotFound
 from sandbox_runner.hardening import LABEL_INSTANCE
@@ -38,14 +39,14 @@ class OciEngine:
             raise ImageNotFound("The images are older than this version: sandbox-runner setup --engine oci")
         return Image(id=stored.id, name=name, agent=LABEL_AGENT in stored.labels)
 
-    def create(self, spec: ContainerSpec) -> AbstractAsyncContextManager[OciContainer]:
-        _require_enforceable(spec)
+    def create(self, spec: ContainerSpec) -> AbstractAsyncContextManager[Container]:
+        _require_enforceable(spec, self._means.runtime)
         parent = cgroups.cgroup_path(spec).rpartition("/")[0]
         if parent not in self._slices:
             cgroups.make_slice(self._means.hierarchies, parent)
             self._slices.add(parent)
         self._instances.add(spec.labels[LABEL_INSTANCE])
-        return created(spec, self._means)
+        return created(spec, self._means) if spec.image.agent else created_foreign(spec, self._means)
 
     def close(self) -> None:
         """Leaves no folder behind."""
@@ -60,12 +61,14 @@ class OciEngine:
         )
 
 
-def _require_enforceable(spec: ContainerSpec) -> None:
+def _require_enforceable(spec: ContainerSpec, runtime: Runtime) -> None:
     """Raises ControlNotEnforced for what a bundle of ours would not say."""
     if spec.network != "none":
         raise ControlNotEnforced("The engine oci gives a container no network; leave network at none.")
-    if not spec.image.agent:
-        raise ControlNotEnforced("The engine oci runs our own images only; use the engine docker for others.")
+    if not spec.image.agent and not runtime.makes_in_two_steps:
+        raise ControlNotEnforced(
+            f"With {runtime.name} the engine oci runs our own images only; set oci_runtime to crun or runc."
+        )
     if spec.capabilities or not spec.no_new_privileges or not spec.read_only_root:
         raise ControlNotEnforced("The engine oci runs sealed containers only.")
 
