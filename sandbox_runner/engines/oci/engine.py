@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from sandbox_runner.definitions import LABEL_AGENT, is_current
+from sandbox_runner.definitions import LABEL_AGENT, image_tag, is_current
 from sandbox_runner.engines import Container, EngineFacts
 from sandbox_runner.engines.oci import cgroups
 from sandbox_runner.engines.oci.bundles import forget_instance
@@ -32,12 +32,13 @@ class OciEngine:
     async def image(self, name: str) -> Image:
         stored = find_stored(name)
         if stored is None:
-            raise ImageNotFound(
-                f"The image for {name!r} is not unpacked yet; run: sandbox-runner setup --engine oci"
-            )
-        if not is_current(stored.labels):
+            raise ImageNotFound(_missing(name))
+        agent = LABEL_AGENT in stored.labels
+        if (agent or not stored.name) and not is_current(stored.labels):
             raise ImageNotFound("The images are older than this version: sandbox-runner setup --engine oci")
-        return Image(id=stored.id, name=name, agent=LABEL_AGENT in stored.labels)
+        if agent:
+            return Image(id=stored.id, name=name, agent=True)
+        return Image(id=stored.id, name=name, agent=False, argv=stored.argv, env=stored.env, cwd=stored.cwd)
 
     def create(self, spec: ContainerSpec) -> AbstractAsyncContextManager[Container]:
         _require_enforceable(spec, self._means.runtime)
@@ -59,6 +60,12 @@ class OciEngine:
         return EngineFacts(
             cpus=len(os.sched_getaffinity(0)), memory=psutil.virtual_memory().available, local=True
         )
+
+
+def _missing(name: str) -> str:
+    if image_tag(name):
+        return f"The image for {name!r} is not unpacked yet; run: sandbox-runner setup --engine oci"
+    return f"Image {name!r} is not here; bring it in first: sandbox-runner setup --engine oci --image {name}"
 
 
 def _require_enforceable(spec: ContainerSpec, runtime: Runtime) -> None:
