@@ -68,14 +68,15 @@ def _rows(config: Config, arguments: argparse.Namespace) -> list[tuple[str, ...]
         with connected(arguments) as client:
             return [_row(name, _inspect(client, image_tag(name))) for name in image_names()]
     except EngineUnavailable:
-        if (
-            config.engine == "docker"
-            or names_docker(config.docker_host)
-            or os.name != "posix"
-            or os.geteuid()
-        ):
+        if config.engine == "docker" or names_docker(config.docker_host) or not _has_store():
             raise
         return _stored()
+
+
+def _has_store() -> bool:
+    from sandbox_runner.engines.oci.store import images_folder  # noqa: PLC0415 - with those that need it
+
+    return os.name == "posix" and os.geteuid() == 0 and images_folder().is_dir()
 
 
 def _stored() -> list[tuple[str, ...]]:

@@ -29,6 +29,7 @@ from sandbox_runner.provision.unpack import MOUNT_POINTS, remove_unnamed
 _FETCHING = 3600  # seconds
 _POLICY = Path("/etc/containers/policy.json")
 _MESSAGE = re.compile(r'msg="((?:[^"\\]|\\.)*)"')
+_MODES = {"tmp": 0o1777, "workspace": 0o700}  # runc gives what it mounts there the mode of what is below
 _FILES = {
     "etc/hosts": "127.0.0.1\tlocalhost\n::1\tlocalhost\n",
     "etc/hostname": f"{HOSTNAME}\n",
@@ -142,7 +143,7 @@ def _unpack(image: LaidOut, rootfs: Path, name: str, most: int, report: Report) 
             root.apply(archive)
         size += archive.size
     for each in MOUNT_POINTS:
-        root.make_folder(each)
+        root.make_folder(each, _MODES.get(each, 0o755))
     for file, text in _FILES.items():
         root.write(file, text)
     rootfs.chmod(0o755)

@@ -62,12 +62,13 @@ class RootFolder:
                     f"{entry.name[:200]!r} of the image cannot be put in place ({error.strerror})."
                 ) from error
 
-    def make_folder(self, name: str) -> None:
+    def make_folder(self, name: str, mode: int = _MODE) -> None:
         """Has a folder at ``name``, itself: whatever else is there is replaced."""
         folder = self._place(name)
         if not _is_folder(folder):
             _remove(folder)
             _new_folder(folder)
+        Path(folder).chmod(mode)
         self._resolved.clear()
 
     def write(self, name: str, text: str) -> None:

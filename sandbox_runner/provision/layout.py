@@ -15,8 +15,9 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sandbox_runner.errors import BuildFailed
 from sandbox_runner.provision.tar_stream import Source
@@ -24,7 +25,8 @@ from sandbox_runner.provision.tar_stream import Source
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
-_LAYER = re.compile(r"application/vnd\.oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(\+gzip|\+zstd)?")
+_LAYER = re.compile(r"application/vnd\.oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip|\+zstd)?")
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # what each begins with
 _MAX_DOCUMENT = 4 << 20  # bytes of a manifest or a configuration, as registries have it
 _MAX_LAYERS = 512
 _CHUNK = 1 << 20
@@ -37,7 +39,6 @@ class Layer:
 
     blob: str
     size: int
-    compression: str
     unpacked: str
 
 
@@ -75,7 +76,7 @@ def unpacked(image: LaidOut, layer: Layer, *, most: int) -> Iterator["Counted"]:
     Raises BuildFailed, also where it has more than ``most`` bytes.
     """
     blob = _blob(image.folder, layer.blob, layer.size)
-    with blob.open("rb") as stored, _opened(stored, layer.compression) as data:
+    with blob.open("rb", buffering=0) as stored, _opened(stored) as data:
         counted = Counted(data, most)
         yield counted
         while counted.read(_CHUNK):
@@ -114,11 +115,14 @@ class Counted:
 
 
 @contextmanager
-def _opened(stored: IO[bytes], compression: str) -> Iterator[Source]:
-    if compression == "+gzip":
+def _opened(stored: FileIO) -> Iterator[Source]:
+    # By what it is: skopeo 1.9 calls an archive that it did not compress gzip all the same.
+    magic = stored.read(len(_ZSTD))
+    stored.seek(0)
+    if magic.startswith(_GZIP):
         with gzip.GzipFile(fileobj=stored) as data:
             yield data
-    elif compression == "+zstd":
+    elif magic == _ZSTD:
         with _zstd(stored) as data:
             yield data
     else:
@@ -126,7 +130,7 @@ def _opened(stored: IO[bytes], compression: str) -> Iterator[Source]:
 
 
 @contextmanager
-def _zstd(stored: IO[bytes]) -> Iterator[Source]:
+def _zstd(stored: FileIO) -> Iterator[Source]:
     program = shutil.which("zstd")
     if program is None:
         raise BuildFailed("The image is compressed with zstd: install the package zstd, then try again.")
@@ -143,12 +147,11 @@ def _zstd(stored: IO[bytes]) -> Iterator[Source]:
 
 def _layer(described: Mapping[str, Any], unpacked: str) -> Layer:
     kind = str(described.get("mediaType"))
-    match = _LAYER.fullmatch(kind)
     if "encrypted" in kind:
         raise BuildFailed("The image is encrypted; decrypt it first, with skopeo copy --decryption-key.")
-    if match is None:
+    if not _LAYER.fullmatch(kind):
         raise BuildFailed(f"The image has a layer of the kind {kind[:100]!r}, which is not known here.")
-    return Layer(_digest(described["digest"]), int(described["size"]), match[1] or "", _digest(unpacked))
+    return Layer(_digest(described["digest"]), int(described["size"]), _digest(unpacked))
 
 
 def _document(folder: Path, described: Mapping[str, Any], kind: str) -> Any:  # noqa: ANN401 - JSON
