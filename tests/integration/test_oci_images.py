@@ -57,7 +57,9 @@ def nothing_stays():
 def static(tmp_path) -> Path:
     """A layout whose image has nothing but one static program."""
     process = {"Entrypoint": ["/init", "-h"], "Env": ["PATH=/", "OWN=1"], "WorkingDir": "/"}
-    return Layout(layer_of({"init": init.find_init().read_bytes()}), process=process).write(tmp_path / "static")
+    return Layout(layer_of({"init": init.find_init().read_bytes()}), process=process).write(
+        tmp_path / "static"
+    )
 
 
 async def ran(*command: str, name: str = NAME, **request):
@@ -85,7 +87,9 @@ async def test_an_image_of_a_docker_engine_comes_in_by_an_archive_and_runs(docke
 def test_the_same_image_is_one_root_filesystem_however_it_came(static, tmp_path, archive):
     image = bring(f"oci:{static}:image")
     if archive:
-        subprocess.run(["skopeo", "copy", "-q", f"oci:{static}:image", f"oci-archive:{tmp_path}/a.tar"], check=True)
+        subprocess.run(
+            ["skopeo", "copy", "-q", f"oci:{static}:image", f"oci-archive:{tmp_path}/a.tar"], check=True
+        )
     said: list[str] = []
     again = bring(f"oci-archive:{tmp_path}/a.tar" if archive else f"oci:{static}:image", said=said)
     assert again == image
@@ -138,7 +142,10 @@ def test_a_link_in_place_of_a_mount_point_leads_nowhere(tmp_path):
 
 
 REFUSED = {
-    "a registry that is not reached": ("docker://localhost:1/debian:stable", "skopeo copy docker://localhost:1"),
+    "a registry that is not reached": (
+        "docker://localhost:1/debian:stable",
+        "skopeo copy docker://localhost:1",
+    ),
     "an archive that is not there": ("docker-archive:/no/such/file.tar", "no such file"),
     "a layout that is not there": ("oci:/no/such/folder:image", "no such file"),
 }
@@ -241,7 +248,9 @@ def test_a_killed_import_leaves_nothing_after_the_next(static, tmp_path):
         owner.stdout.readline()
         # The moment is the attack: while it is being made, later each time.
         deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and not list(images_folder().glob(f"{PREFIX}*/image/rootfs/file{attempt + 1}000")):
+        while time.monotonic() < deadline and not list(
+            images_folder().glob(f"{PREFIX}*/image/rootfs/file{attempt + 1}000")
+        ):
             pass
         os.killpg(owner.pid, signal.SIGKILL)
         owner.wait()
@@ -256,7 +265,9 @@ def test_a_killed_import_leaves_nothing_after_the_next(static, tmp_path):
 def test_the_commands_bring_in_list_run_and_remove(static, sandbox_runner):
     refused = sandbox_runner("setup", "--image", "debian:stable", "--engine", "docker")
     assert (refused.returncode, "docker pull" in refused.stderr) == (2, True)
-    made = sandbox_runner("setup", "--engine", "oci", "--image", f"oci:{static}:image", "--as", NAME, timeout=300)
+    made = sandbox_runner(
+        "setup", "--engine", "oci", "--image", f"oci:{static}:image", "--as", NAME, timeout=300
+    )
     assert made.returncode == 0, made.stderr
     assert f"{NAME}  brought in" in sandbox_runner("images", "--engine", "oci").stdout
     shown = sandbox_runner("run", "--engine", "oci", "--image", NAME, "--", "/init", "--version")

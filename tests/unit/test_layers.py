@@ -44,14 +44,19 @@ def tree(rootfs) -> dict[str, str]:
         for name in (*folders, *files):
             path = os.path.join(here, name)
             what = os.readlink(path) if os.path.islink(path) else ""
-            found[os.path.relpath(path, rootfs)] = what or (open(path).read() if os.path.isfile(path) else "/")
+            found[os.path.relpath(path, rootfs)] = what or (
+                open(path).read() if os.path.isfile(path) else "/"
+            )
     return found
 
 
 ATTACKS = {
     "a name with ..": lambda outside: [(member("../outside/written"), b"x")],
     "a name from the top": lambda outside: [(member(f"{outside}/written"), b"x")],
-    "through a symlink": lambda outside: [(member("out", SYM, str(outside)), b""), (member("out/written"), b"x")],
+    "through a symlink": lambda outside: [
+        (member("out", SYM, str(outside)), b""),
+        (member("out/written"), b"x"),
+    ],
     "through a relative symlink": lambda outside: [
         (member("out", SYM, "../outside"), b""),
         (member("out/written"), b"x"),
@@ -108,7 +113,11 @@ def test_the_attack_is_one(rootfs, outside, attack):
 def test_a_link_leads_where_it_would_in_the_container(rootfs, outside):
     applied(
         rootfs,
-        [(member("usr/lib", DIR), b""), (member("lib", SYM, "/usr/lib"), b""), (member("up", SYM, "../../.."), b"")],
+        [
+            (member("usr/lib", DIR), b""),
+            (member("lib", SYM, "/usr/lib"), b""),
+            (member("up", SYM, "../../.."), b""),
+        ],
         [(member("lib/one"), b"1"), (member("up/two"), b"2"), (member("lib/deep/er/three"), b"3")],
     )
     found = tree(rootfs)
@@ -127,7 +136,9 @@ def test_links_that_lead_in_a_circle_or_through_a_file_are_refused(rootfs):
 def test_what_the_engine_puts_there_goes_through_no_link_of_the_image(rootfs, outside, where):
     (outside / "hosts").write_text("the host's")
     before = state(outside)
-    root = applied(rootfs, [(member("proc", SYM, str(outside)), b""), (member("etc", SYM, str(outside)), b"")])
+    root = applied(
+        rootfs, [(member("proc", SYM, str(outside)), b""), (member("etc", SYM, str(outside)), b"")]
+    )
     if where == "proc":
         root.make_folder("proc")
         assert not (rootfs / "proc").is_symlink()
@@ -141,7 +152,12 @@ def test_what_the_engine_puts_there_goes_through_no_link_of_the_image(rootfs, ou
 def test_layers_cover_each_other(rootfs):
     applied(
         rootfs,
-        [(member("a/one"), b"1"), (member("a/two"), b"2"), (member("b/deep/three"), b"3"), (member("c"), b"4")],
+        [
+            (member("a/one"), b"1"),
+            (member("a/two"), b"2"),
+            (member("b/deep/three"), b"3"),
+            (member("c"), b"4"),
+        ],
         [(member("a/.wh.one"), b""), (member("c"), b"five"), (member("b", SYM, "a"), b"")],
     )
     assert tree(rootfs) == {"a": "/", "a/two": "2", "b": "a", "c": "five"}
@@ -153,7 +169,12 @@ def test_an_opaque_folder_hides_what_was_below_and_nothing_of_its_own_layer(root
     opaque = [(member("d/.wh..wh..opq"), b"")]
     applied(
         rootfs,
-        [(member("d/old"), b"1"), (member("d/sub/old"), b"2"), (member("d/gone/deep"), b"3"), (member("e"), b"4")],
+        [
+            (member("d/old"), b"1"),
+            (member("d/sub/old"), b"2"),
+            (member("d/gone/deep"), b"3"),
+            (member("e"), b"4"),
+        ],
         opaque + own if first else own + opaque,
     )
     assert tree(rootfs) == {"d": "/", "d/own": "o", "d/sub": "/", "d/sub/new": "n", "e": "4"}
@@ -179,7 +200,9 @@ def test_a_whiteout_takes_nothing_away_outside(rootfs, outside, name):
 def test_a_whiteout_through_a_link_stays_inside(rootfs, outside):
     before = state(outside)
     applied(rootfs, [(member("out", SYM, str(outside)), b"")], [(member("out/.wh.secret"), b"")])
-    applied(rootfs, [(member("top", SYM, str(outside.parent)), b"")], [(member("top/outside/.wh..wh..opq"), b"")])
+    applied(
+        rootfs, [(member("top", SYM, str(outside.parent)), b"")], [(member("top/outside/.wh..wh..opq"), b"")]
+    )
     assert state(outside) == before
 
 
@@ -191,7 +214,10 @@ def test_modes_lose_what_only_root_may_give_and_keep_the_rest(rootfs):
             (member("t", DIR, mode=0o1777), b""), (member("closed", DIR, mode=0o700), b""),
         ],
     )  # fmt: skip
-    modes = {name: stat.S_IMODE((rootfs / name).stat().st_mode) for name in ("suid", "shared", "own", "t", "closed")}
+    modes = {
+        name: stat.S_IMODE((rootfs / name).stat().st_mode)
+        for name in ("suid", "shared", "own", "t", "closed")
+    }
     assert modes == {"suid": 0o755, "shared": 0o644, "own": 0o600, "t": 0o755, "closed": 0o700}
 
 

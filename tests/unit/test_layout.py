@@ -144,7 +144,9 @@ def test_a_reference_has_a_source_and_a_name(text):
     assert read_reference(text, name="mine:1").name == "mine:1"
 
 
-@pytest.mark.parametrize("text", ["", "--all", "docker://", "docker://-x", "oci:", "a b", "docker:../x", "dir:/etc"])
+@pytest.mark.parametrize(
+    "text", ["", "--all", "docker://", "docker://-x", "oci:", "a b", "docker:../x", "dir:/etc"]
+)
 def test_what_names_no_image_is_refused_with_what_to_give(text):
     with pytest.raises(InvalidRequest, match="give a registry's name|--as"):
         read_reference(text)

@@ -99,7 +99,16 @@ def test_a_broken_archive_is_refused_and_does_not_just_end(name):
 
 @pytest.mark.parametrize(
     "records",
-    [b"0 path=a\n", b"5 a=b\n", b"999 path=a\n", b"x path=a\n", b"11 path a b\n", b"9 path=a\0", b"", b"12 path=a\0b\n"],
+    [
+        b"0 path=a\n",
+        b"5 a=b\n",
+        b"999 path=a\n",
+        b"x path=a\n",
+        b"11 path a b\n",
+        b"9 path=a\0",
+        b"",
+        b"12 path=a\0b\n",
+    ],
 )
 def test_a_malformed_extended_header_is_refused(records):
     if not records:
