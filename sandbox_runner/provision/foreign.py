@@ -93,8 +93,11 @@ def _fetch(reference: Reference, scratch: Path, most: int, report: Report) -> La
     report(Progress("image", reference.name, f"is fetched from {reference.source}"))
     try:
         run_command(
-            # One file, and all of them together, are bounded before anything of them is known.
-            ("prlimit", f"--fsize={most}", "skopeo", *trusted, "--tmpdir", str(temporary), "copy", *wanted),
+            # It ends with us; one file, and all together, are bounded before anything of them is known.
+            (
+                *("setpriv", "--pdeathsig", "KILL", "prlimit", f"--fsize={most}"),
+                *("skopeo", *trusted, "--tmpdir", str(temporary), "copy", *wanted),
+            ),
             on_line=lambda line: report(Progress("image", reference.name, _said(line))),
             timeout=_FETCHING,
             go_on=lambda: _size_of(scratch) <= 2 * most,

@@ -135,7 +135,8 @@ def tried(act):
     except OSError as error:
         return error.strerror
 print(json.dumps({
-    'uid': os.getuid(), 'status': {n: status[n].strip() for n in ('CapEff', 'CapBnd', 'NoNewPrivs', 'Seccomp', 'Groups')},
+    'status': {n: status[n].strip() for n in ('CapEff', 'CapBnd', 'NoNewPrivs', 'Seccomp', 'Groups')},
+    'uid': os.getuid(),
     'root': tried(lambda: open('/written', 'w')), 'interfaces': [n for _, n in socket.if_nameindex()],
     'masked': open('/proc/interrupts').read(),
     'mount': tried(lambda: os.mkdir('/proc/x')), 'workspace': tried(lambda: open('/workspace/a', 'w')),

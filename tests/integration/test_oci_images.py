@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import anyio
@@ -35,22 +34,26 @@ def refuse(question: str) -> bool:
     raise AssertionError(question)
 
 
+def unpacked_now() -> set[str]:
+    return {path.name for path in images_folder().iterdir()}
+
+
 def bring(source: str, *, most: int = 1 << 30, name: str = NAME, said: list[str] | None = None):
     """Takes ``source`` in as a user's setup does, on a machine that has what it needs."""
     lines = [] if said is None else said
     take_in(
-        [read_reference(source, name=name)], most=most, host=NO_DEBIAN, folder=Path("/nowhere"), consent=refuse,
-        report=lambda step: lines.append(step.text),
+        [read_reference(source, name=name)], most=most, host=NO_DEBIAN, folder=Path("/nowhere"),
+        consent=refuse, report=lambda step: lines.append(step.text),
     )  # fmt: skip
     return find_stored(name)
 
 
 @pytest.fixture(autouse=True)
 def nothing_stays():
-    before = set(os.listdir(images_folder()))
+    before = unpacked_now()
     yield
     remove_foreign(NAME)
-    assert [each for each in set(os.listdir(images_folder())) - before if not each.startswith(PREFIX)] == []
+    assert [each for each in unpacked_now() - before if not each.startswith(PREFIX)] == []
 
 
 @pytest.fixture
@@ -187,10 +190,10 @@ def test_without_skopeo_one_is_told_to_install_it(static, monkeypatch):
 
 def test_a_hostile_layer_is_refused_and_leaves_nothing(tmp_path):
     layout = Layout(layer_of({"../../../escaped": b"x"})).write(tmp_path / "image")
-    before = set(os.listdir(images_folder()))
+    before = unpacked_now()
     with pytest.raises(BuildFailed, match="leads out of it"):
         bring(f"oci:{layout}:image")
-    assert set(os.listdir(images_folder())) == before
+    assert unpacked_now() == before
 
 
 def test_an_image_is_listed_and_removed(static):
@@ -239,27 +242,28 @@ bring(sys.argv[1], name=sys.argv[2])
 def test_a_killed_import_leaves_nothing_after_the_next(static, tmp_path):
     layout = Layout(layer_of({f"file{n}": os.urandom(1000) for n in range(20_000)})).write(tmp_path / "image")
     left = set()
-    for attempt in range(4):
+    imports = IMPORTS.format(tests=str(Path(__file__).parent))
+    for attempt in range(1, 5):
         owner = subprocess.Popen(
-            [sys.executable, "-P", "-c", IMPORTS.format(tests=str(Path(__file__).parent)), f"oci:{layout}:image", NAME],
-            stdout=subprocess.PIPE, text=True, start_new_session=True,
+            [sys.executable, "-P", "-c", imports, f"oci:{layout}:image", NAME],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
+        )
         owner.stdout.readline()
         # The moment is the attack: while it is being made, later each time.
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and not list(
-            images_folder().glob(f"{PREFIX}*/image/rootfs/file{attempt + 1}000")
-        ):
+        begun = f"{PREFIX}*/image/rootfs/file{attempt}000"
+        while owner.poll() is None and not list(images_folder().glob(begun)):
             pass
         os.killpg(owner.pid, signal.SIGKILL)
         owner.wait()
         owner.stdout.close()
-        left |= {each for each in os.listdir(images_folder()) if each.startswith(PREFIX)}
+        left |= {each for each in unpacked_now() if each.startswith(PREFIX)}
         assert find_stored(NAME) is None
     assert left, "no import was killed while it made something"
     bring(f"oci:{static}:image")
-    assert left & set(os.listdir(images_folder())) == set()
+    assert left & unpacked_now() == set()
 
 
 def test_the_commands_bring_in_list_run_and_remove(static, sandbox_runner):

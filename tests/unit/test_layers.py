@@ -5,6 +5,7 @@ import io
 import os
 import stat
 import tarfile
+from pathlib import Path
 
 import pytest
 from test_tar_stream import archive, member
@@ -41,12 +42,9 @@ def applied(rootfs, *contents: list[tuple[tarfile.TarInfo, bytes]]) -> RootFolde
 def tree(rootfs) -> dict[str, str]:
     found = {}
     for here, folders, files in os.walk(rootfs):
-        for name in (*folders, *files):
-            path = os.path.join(here, name)
-            what = os.readlink(path) if os.path.islink(path) else ""
-            found[os.path.relpath(path, rootfs)] = what or (
-                open(path).read() if os.path.isfile(path) else "/"
-            )
+        for path in (Path(here) / name for name in (*folders, *files)):
+            what = str(path.readlink()) if path.is_symlink() else ""
+            found[str(path.relative_to(rootfs))] = what or (path.read_text() if path.is_file() else "/")
     return found
 
 
@@ -210,14 +208,12 @@ def test_modes_lose_what_only_root_may_give_and_keep_the_rest(rootfs):
     applied(
         rootfs,
         [
-            (member("suid", mode=0o6755), b""), (member("shared", mode=0o666), b""), (member("own", mode=0o600), b""),
-            (member("t", DIR, mode=0o1777), b""), (member("closed", DIR, mode=0o700), b""),
+            (member("suid", mode=0o6755), b""), (member("shared", mode=0o666), b""),
+            (member("own", mode=0o600), b""), (member("t", DIR, mode=0o1777), b""),
+            (member("closed", DIR, mode=0o700), b""),
         ],
     )  # fmt: skip
-    modes = {
-        name: stat.S_IMODE((rootfs / name).stat().st_mode)
-        for name in ("suid", "shared", "own", "t", "closed")
-    }
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in rootfs.iterdir()}
     assert modes == {"suid": 0o755, "shared": 0o644, "own": 0o600, "t": 0o755, "closed": 0o700}
 
 

@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from oci_layouts import Layout, layer_of
+from oci_layouts import LAYER, Layout, layer_of
 
 from sandbox_runner.errors import BuildFailed, InvalidRequest
 from sandbox_runner.provision import layout
@@ -94,7 +94,7 @@ REFUSED = {
     "another system": (made_for(os="windows"), "made for windows"),
     "no system at all": (made_for(os=None), "made for None"),
     "no root filesystem": (made_for(rootfs=None), "cannot be read"),
-    "an encrypted layer": (changed(kinds=["application/vnd.oci.image.layer.v1.tar+gzip+encrypted"]), "encrypted"),
+    "an encrypted layer": (changed(kinds=[f"{LAYER}+gzip+encrypted"]), "encrypted"),
     "an unknown layer": (changed(kinds=["application/x-squashfs"]), "not known here"),
     "an unknown configuration": (changed(config_kind="application/vnd.wasm.config"), "not known here"),
     "an unknown manifest": (changed(manifest_kind="application/vnd.else"), "not known here"),
@@ -128,7 +128,7 @@ def test_an_index_that_makes_no_sense_is_refused(tmp_path, text):
 NAMES = {
     "debian": ("docker://debian", "debian:latest"),
     "docker://docker.io/library/debian:stable": ("docker://docker.io/library/debian:stable", "debian:stable"),
-    "registry.example:5000/team/app": ("docker://registry.example:5000/team/app", "registry.example:5000/team/app:latest"),
+    "quay.example:5000/app": ("docker://quay.example:5000/app", "quay.example:5000/app:latest"),
     "docker-daemon:team/app:2": ("docker-daemon:team/app:2", "team/app:2"),
     "docker-archive:/tmp/My App.tar": ("docker-archive:/tmp/My App.tar", "my-app:latest"),
     "docker-archive:app.tar:team/app:2": ("docker-archive:app.tar:team/app:2", "team/app:2"),
@@ -148,5 +148,5 @@ def test_a_reference_has_a_source_and_a_name(text):
     "text", ["", "--all", "docker://", "docker://-x", "oci:", "a b", "docker:../x", "dir:/etc"]
 )
 def test_what_names_no_image_is_refused_with_what_to_give(text):
-    with pytest.raises(InvalidRequest, match="give a registry's name|--as"):
+    with pytest.raises(InvalidRequest, match=r"give a registry's name|--as"):
         read_reference(text)

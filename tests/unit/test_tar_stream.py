@@ -1,5 +1,6 @@
 """Archives from strangers are read strictly, and what is read is what tarfile wrote."""
 
+import contextlib
 import io
 import tarfile
 
@@ -13,9 +14,9 @@ from sandbox_runner.provision.tar_stream import TarStream
 LONG = "/".join(["folder" * 5] * 8) + "/file"
 
 
-def archive(*members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.PAX_FORMAT) -> bytes:
+def archive(*members: tuple[tarfile.TarInfo, bytes], kind: int = tarfile.PAX_FORMAT) -> bytes:
     written = io.BytesIO()
-    with tarfile.open(fileobj=written, mode="w", format=format) as tar:
+    with tarfile.open(fileobj=written, mode="w", format=kind) as tar:
         for member, data in members:
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
@@ -39,13 +40,13 @@ def read(data: bytes) -> list[tuple[str, str, str, bytes]]:
     return found
 
 
-@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_each_format_is_read_as_it_was_written(format):
-    long = LONG if format != tarfile.USTAR_FORMAT else "a" * 90 + "/" + "b" * 90
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_each_format_is_read_as_it_was_written(kind):
+    long = LONG if kind != tarfile.USTAR_FORMAT else "a" * 90 + "/" + "b" * 90
     data = archive(
         (member("plain"), b"x" * 1000), (member(long), b"deep"), (member("d", tarfile.DIRTYPE), b""),
         (member("s", tarfile.SYMTYPE, "plain"), b""), (member("h", tarfile.LNKTYPE, "plain"), b""),
-        (member("c", tarfile.CHRTYPE), b""), (member("p", tarfile.FIFOTYPE), b""), format=format,
+        (member("c", tarfile.CHRTYPE), b""), (member("p", tarfile.FIFOTYPE), b""), kind=kind,
     )  # fmt: skip
     assert read(data) == [
         ("plain", "file", "", b"x" * 1000), (long, "file", "", b"deep"), ("d/", "folder", "", b""),
@@ -54,10 +55,10 @@ def test_each_format_is_read_as_it_was_written(format):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_long_targets_and_odd_names_are_read(format):
+@pytest.mark.parametrize("kind", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_targets_and_odd_names_are_read(kind):
     odd = b"\xff\xe9 \n name".decode(errors="surrogateescape")
-    data = archive((member("s", tarfile.SYMTYPE, LONG), b""), (member(odd), b"1"), format=format)
+    data = archive((member("s", tarfile.SYMTYPE, LONG), b""), (member(odd), b"1"), kind=kind)
     assert [(name, target) for name, _, target, _ in read(data)] == [("s", LONG), (odd, "")]
 
 
@@ -75,7 +76,7 @@ def changed(data: bytes, start: int, new: bytes) -> bytes:
     return bytes(header) + data[512:]
 
 
-WHOLE = archive((member("a"), b"x" * 600), format=tarfile.USTAR_FORMAT)
+WHOLE = archive((member("a"), b"x" * 600), kind=tarfile.USTAR_FORMAT)
 BROKEN = {
     "ends in the data": (WHOLE[:900], "too soon"),
     "ends in a header": (WHOLE[:300], "within a header"),
@@ -106,14 +107,12 @@ def test_a_broken_archive_is_refused_and_does_not_just_end(name):
         b"x path=a\n",
         b"11 path a b\n",
         b"9 path=a\0",
-        b"",
+        b"16 GNU.sparse.=1\n",
         b"12 path=a\0b\n",
     ],
 )
 def test_a_malformed_extended_header_is_refused(records):
-    if not records:
-        records = b"16 GNU.sparse.major=1\n"[:2] + b" GNU.sparse.=1\n"
-    whole = archive((member("a"), records), (member("b"), b""), format=tarfile.USTAR_FORMAT)
+    whole = archive((member("a"), records), (member("b"), b""), kind=tarfile.USTAR_FORMAT)
     with pytest.raises(BuildFailed):
         read(changed(whole, 156, b"x"))
 
@@ -122,7 +121,5 @@ def test_a_malformed_extended_header_is_refused(records):
 @given(st.binary(max_size=1500), st.integers(0, 1400), st.binary(min_size=1, max_size=8))
 def test_garbage_raises_nothing_but_a_refusal(garbage, where, new):
     for data in (garbage, WHOLE[:where] + new + WHOLE[where + len(new) :], changed(WHOLE, where % 500, new)):
-        try:
+        with contextlib.suppress(BuildFailed):
             read(data)
-        except BuildFailed:
-            pass
