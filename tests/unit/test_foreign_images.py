@@ -43,8 +43,8 @@ def test_its_variables_hold_but_for_the_places_that_only_ours_are_writable():
 def test_without_a_command_of_its_own_or_an_image_an_empty_one_is_refused():
     with pytest.raises(InvalidRequest, match="no command of its own; give one"):
         admitted(Image("sha256:2", "bare", agent=False), command=[])
+    asked = RunRequest(command=[])
     with pytest.raises(InvalidRequest, match="The command is empty"):
-        asked = RunRequest(command=[])
         admit(Config().policy(), asked, LOCAL_USER, language=None, image=APP, placement=PLACEMENT)
 
 
