@@ -16,8 +16,9 @@ from sandbox_runner.agent.patterns import MAX_NAME
 from sandbox_runner.agent.protocol import MAX_PATTERNS, MAX_VALUE
 from sandbox_runner.errors import InvalidRequest, LimitExceeded, NotPermitted
 from sandbox_runner.files import check_files
-from sandbox_runner.languages import FORK, Language, load_languages
-from sandbox_runner.request import InputFile, Principal, RunRequest, format_size, parse_size
+from sandbox_runner.languages import Language, load_languages
+from sandbox_runner.program import make_job, pid_1
+from sandbox_runner.request import Principal, RunRequest, format_size, parse_size
 from sandbox_runner.spec import (
     WORKSPACE,
     Admission,
@@ -124,12 +125,10 @@ def admit(
     do what is asked.
     """
     limits = check(policy, request, language=language)
-    job = _job(request, language, image, limits)
-    argv, env = _pid_1(request, language, image, job)
+    job = make_job(request, language, image, limits)
+    argv, env = pid_1(request, language, image, job)
     preload = language.preload if language and argv == language.run else ()
-    spec = _spec(
-        policy, request, principal, image, placement, job.limits, argv=argv, env=env, preload=preload
-    )
+    spec = _spec(policy, request, principal, image, placement, job, argv=argv, env=env, preload=preload)
     return Admission(spec, job)
 
 
@@ -137,7 +136,8 @@ def _check_program(policy: Policy, request: RunRequest) -> None:
     if (request.code is None) == (request.command is None):
         raise InvalidRequest("Give either code or a command, and not both.")
     if request.code is None:
-        if not request.command or not request.command[0]:
+        own = not request.command and request.image is not None
+        if not own and (not request.command or not request.command[0]):
             raise InvalidRequest("The command is empty; give a program to run.")
         return
     if request.language is None:
@@ -251,91 +251,19 @@ def _check_ceiling(name: str, value: float, ceiling: float) -> None:
         raise LimitExceeded(f"{name} of {asked} is above the ceiling max_{name} of {most}; ask for less.")
 
 
-def _job(request: RunRequest, language: Language | None, image: Image, limits: ResolvedLimits) -> Job:
-    argv, files = _program(request, language, image)
-    stdin = request.stdin.encode() if isinstance(request.stdin, str) else request.stdin
-    return Job(
-        argv=argv,
-        env={**hardening.BASE_ENV, **_language_env(language, image), **request.env},
-        cwd=WORKSPACE,
-        files=files,
-        stdin=stdin,
-        limits=limits,
-        artifacts=tuple(request.artifacts),
-        value=request.value,
-    )
-
-
-def _language_env(language: Language | None, image: Image) -> dict[str, str]:
-    if language is None:
-        return {}
-    return {**language.env, **(language.agent_env if image.agent else {})}
-
-
-def _pid_1(
-    request: RunRequest, language: Language | None, image: Image, job: Job
-) -> tuple[tuple[str, ...], Mapping[str, str]]:
-    """The container's own command and environment."""
-    if not image.agent:
-        return job.argv, job.env
-    plain = hardening.AGENT_ARGV, hardening.BASE_ENV
-    if language is None or language.warm is None or request.image is not None:
-        return plain
-    env = {**hardening.BASE_ENV, **_language_env(language, image)}
-    if (job.argv, job.env) != (language.run, env) or job.value is not None:
-        return plain  # the interpreter that waits could not take it
-    return (language.run if language.warm == FORK else (*hardening.AGENT_ARGV, *language.run)), env
-
-
-def _program(
-    request: RunRequest, language: Language | None, image: Image
-) -> tuple[tuple[str, ...], tuple[InputFile, ...]]:
-    if not image.agent and request.files:
-        raise InvalidRequest(
-            f"Image {image.name!r} has no sandbox_runner agent, so it cannot take files; "
-            "use one of our images, or send the data on stdin."
-        )
-    if not image.agent and request.value is not None:
-        raise InvalidRequest(
-            f"Image {image.name!r} has no sandbox_runner agent, so no function can be called in it; "
-            "leave the image out."
-        )
-    if request.command is not None:
-        return (*request.command, *request.args), tuple(request.files)
-    assert language is not None
-    assert request.code is not None
-    if not image.agent:
-        return (*_inline(language, request.code), *request.args), ()
-    code = InputFile(language.file, request.code.encode())
-    argv = language.run if request.value is None else language.function
-    assert argv is not None
-    return (*argv, *request.args), (*request.files, code)
-
-
-def _inline(language: Language, code: str) -> tuple[str, ...]:
-    if not language.inline:
-        raise InvalidRequest(
-            f"{language.name} cannot run in an image without the sandbox_runner agent; leave the image out."
-        )
-    if len(code.encode()) > hardening.MAX_INLINE:
-        raise InvalidRequest(
-            f"In an image without the agent code is limited to {hardening.MAX_INLINE} bytes."
-        )
-    return tuple(word.replace("{code}", code) for word in language.inline)
-
-
 def _spec(
     policy: Policy,
     request: RunRequest,
     principal: Principal,
     image: Image,
     placement: Placement,
-    limits: ResolvedLimits,
+    job: Job,
     *,
     argv: tuple[str, ...],
     env: Mapping[str, str],
     preload: tuple[str, ...],
 ) -> ContainerSpec:
+    limits = job.limits
     return ContainerSpec(
         name=f"sandbox-runner-{placement.run_id}",
         image=image,
@@ -343,7 +271,7 @@ def _spec(
         env=env,
         uid=placement.uid,
         gid=placement.uid,
-        cwd=WORKSPACE,
+        cwd=job.cwd,
         hostname=hardening.HOSTNAME,
         limits=limits,
         tmpfs=_tmpfs(limits, placement.uid),

@@ -96,6 +96,8 @@ class InputFile:
 class RunRequest:
     """One program to run: ``code`` in a ``language``, or a ``command`` (an argument vector).
 
+    An empty command with an ``image`` that has no agent of ours is the image's own.
+
     ``stdin`` is bytes, text, or an async iterable of bytes that is sent as it arrives.
     ``image`` runs in another image than the language's; ``profile`` names a seccomp
     profile. ``artifacts`` are patterns, with ``*`` and ``?``, of the names of files to give

@@ -14,11 +14,18 @@ WORKSPACE = "/workspace"
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image as the engine has it. ``agent`` tells whether our agent is its PID 1."""
+    """An image as the engine has it. ``agent`` tells whether our agent is its PID 1.
+
+    ``argv`` is its own command, ``env`` its variables as ``NAME=VALUE``, ``cwd`` its folder: of interest
+    where it has no agent.
+    """
 
     id: str
     name: str
     agent: bool
+    argv: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    cwd: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

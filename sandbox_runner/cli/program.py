@@ -26,7 +26,7 @@ def build_request(arguments: Namespace, config: Config) -> RunRequest:
     if words and command is not None:
         words, command = [*words, "--", *command], None  # they are the program's arguments, as written
     if command is not None:
-        if code is not None or not command:
+        if code is not None or not (command or arguments.image):
             raise InvalidRequest(f"After -- comes a command, and there is no other program: {_GIVE_ONE}")
         stdin = _stdin(arguments.stdin)
     elif code is not None:

@@ -26,6 +26,7 @@ sandbox-runner run -c 'print(2**100)'
 sandbox-runner run --timeout 5 --memory 256m --file input.csv analysis.py input.csv
 sandbox-runner run --language javascript -c 'console.log(process.version)'
 sandbox-runner run -- bash -c 'ls -l /workspace | wc -l'
+sandbox-runner run --image debian:stable -- cat /etc/os-release
 cat words.txt | sandbox-runner run -- sort -u
 sandbox-runner run --file data/ --file report.py:tools/report.py main.py
 sandbox-runner run --json -c 'print(1)' | jq .usage

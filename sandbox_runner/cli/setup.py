@@ -14,7 +14,7 @@ from sandbox_runner.cli.exits import emit, one_line
 from sandbox_runner.cli.parsing import add_settings, settings
 from sandbox_runner.cli.progress import Display, shown_progress
 from sandbox_runner.config import Config, load_config
-from sandbox_runner.errors import BuildFailed
+from sandbox_runner.errors import BuildFailed, InvalidRequest
 from sandbox_runner.places import state_folder
 from sandbox_runner.request import RunRequest
 
@@ -29,7 +29,8 @@ sandbox-runner setup
 sudo sandbox-runner setup --yes
 sandbox-runner setup --base debian:trixie
 sandbox-runner setup --fresh
-sudo sandbox-runner setup --engine oci --yes"""
+sudo sandbox-runner setup --engine oci --yes
+sudo sandbox-runner setup --engine oci --image debian:stable --image docker-archive:app.tar"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", choices=["docker", "oci"], help="the container engine")
     parser.add_argument("--yes", action="store_true", help="install and start what is missing without asking")
     parser.add_argument("--base", metavar="IMAGE", help="build on this Debian image instead")
+    parser.add_argument(
+        "--image", metavar="REF", action="append", default=[],
+        help="bring in another image for the engine oci: a registry's name, or oci:DIR, oci-archive:FILE, "
+        "docker-archive:FILE, docker-daemon:NAME",
+    )  # fmt: skip
+    parser.add_argument("--as", dest="name", metavar="NAME", help="what 'run --image' calls that image")
     parser.add_argument("--fresh", action="store_true", help="build all anew, with the newest packages")
     add_settings(parser)
 
@@ -47,6 +54,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     config = load_config(flags=settings(arguments)).config
     engine = arguments.engine or ("oci" if config.engine == "oci" else "docker")
+    _check_images(arguments, engine)
     with _last_lines(), shown_progress() as display:
         prepare = _prepare_oci if engine == "oci" else _prepare_docker
         built = prepare(arguments, config, display)
@@ -54,6 +62,16 @@ def execute(arguments: argparse.Namespace) -> int:
     told = f"built {', '.join(built)}" if built else "all images were current"
     emit(f"Ready ({told}). Try: sandbox-runner run -c 'print(2**100)'")
     return 0
+
+
+def _check_images(arguments: argparse.Namespace, engine: str) -> None:
+    if arguments.image and engine != "oci":
+        raise InvalidRequest(
+            "--image is for the engine oci, with --engine oci; into a Docker engine load it with docker pull "
+            "or docker load."
+        )
+    if arguments.name is not None and len(arguments.image) != 1:
+        raise InvalidRequest("--as names one image; give one --image with it.")
 
 
 def _prepare_docker(arguments: argparse.Namespace, config: Config, display: Display) -> tuple[str, ...]:
@@ -72,7 +90,7 @@ def _prepare_docker(arguments: argparse.Namespace, config: Config, display: Disp
 
 
 def _prepare_oci(arguments: argparse.Namespace, config: Config, display: Display) -> tuple[str, ...]:
-    from sandbox_runner.provision import host, oci_setup  # noqa: PLC0415 - loads the SDK
+    from sandbox_runner.provision import host, oci_setup, references  # noqa: PLC0415 - loads the SDK
 
     return oci_setup.prepare_oci(
         connector(config),
@@ -81,6 +99,8 @@ def _prepare_oci(arguments: argparse.Namespace, config: Config, display: Display
         consent=partial(display.ask, yes=arguments.yes),
         report=display.report,
         oci_runtime=config.oci_runtime,
+        images=[references.read_reference(each, name=arguments.name) for each in arguments.image],
+        max_image=config.max_image,
         base=arguments.base,
         fresh=arguments.fresh,
     )

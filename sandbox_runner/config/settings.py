@@ -212,6 +212,9 @@ class Config:
     )
     spool: int = _setting(256 * _MIB, _SIZE, "Output of all runs that a server keeps to be read.")
     run_ttl: float = _setting(3600.0, _SECONDS, "How long a server keeps a run that is over.")
+    max_image: int = _setting(
+        8 * _GIB, _SIZE, "Size of an image that setup brings in for the engine oci, unpacked."
+    )
     build_on_first_use: bool = _setting(
         True, _TRUTH, "Whether the stdio server builds missing images when a run needs them."
     )

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 LAST_LINES = 15
+_LOOK = 1.0  # seconds between two looks whether a program may go on
 
 
 class CommandFailed(Exception):
@@ -24,11 +26,13 @@ def run_command(
     timeout: float,
     env: Mapping[str, str] | None = None,
     keep: int = LAST_LINES,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> tuple[str, ...]:
     """Runs ``argv`` to its end and returns the last ``keep`` lines it printed, errors included.
 
     Each line is given to ``on_line`` as it comes; ``env`` is added to the environment.
-    Raises CommandFailed where it cannot be started, fails, or takes more than ``timeout`` seconds.
+    Raises CommandFailed where it cannot be started, fails, takes more than ``timeout`` seconds, or ``go_on``,
+    asked every second, says no.
     """
     lines: deque[str] = deque(maxlen=keep)
     try:
@@ -43,8 +47,16 @@ def run_command(
         )
     except OSError as error:
         raise CommandFailed(f"{argv[0]} could not be started: {error.strerror}.", ()) from error
-    killer = threading.Timer(timeout, process.kill)
-    killer.start()
+    over = threading.Event()
+
+    def end_it() -> None:
+        give_up = time.monotonic() + timeout
+        while not over.wait(_LOOK):
+            if time.monotonic() > give_up or not go_on():
+                process.kill()
+                return
+
+    threading.Thread(target=end_it, daemon=True).start()
     try:
         with process:
             assert process.stdout is not None
@@ -53,7 +65,7 @@ def run_command(
                     lines.append(text)
                     on_line(text)
     finally:
-        killer.cancel()
+        over.set()
     if process.returncode < 0:
         raise CommandFailed(f"{argv[0]} was killed, or did not end within {timeout:.0f} s.", tuple(lines))
     if process.returncode:

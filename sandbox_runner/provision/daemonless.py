@@ -9,16 +9,16 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from sandbox_runner import definitions
-from sandbox_runner.engines.oci.store import StoredImage, find_stored, images_folder, rootfs_of, store_name
+from sandbox_runner.engines.oci.store import StoredImage, find_stored, rootfs_of, store_name
 from sandbox_runner.errors import BuildFailed
 from sandbox_runner.provision.base import debootstrap, require_tools
 from sandbox_runner.provision.commands import CommandFailed, run_command
 from sandbox_runner.provision.host import Host
+from sandbox_runner.provision.making import making
 from sandbox_runner.provision.progress import Consent, Progress, Report
 from sandbox_runner.provision.unpack import finish_rootfs, remove_unnamed
 
@@ -64,9 +64,8 @@ def build_rootfs(
 
 def _build(name: str, report: Report) -> None:
     """All of it or nothing: it is made beside its place."""
-    images_folder().mkdir(mode=0o755, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=images_folder(), prefix=".new-") as scratch:
-        rootfs = Path(scratch) / "image" / "rootfs"
+    with making() as scratch:
+        rootfs = scratch / "image" / "rootfs"
         rootfs.parent.mkdir()
         labels = definitions.identity(name)
         _begin(name, rootfs, labels, report)

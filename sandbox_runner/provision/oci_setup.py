@@ -1,5 +1,6 @@
 """Makes a machine ready for the embedded engine: a runtime, and the root filesystems of our images."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from sandbox_runner.provision import packages
 from sandbox_runner.provision.commands import CommandFailed
 from sandbox_runner.provision.daemonless import build_rootfs
 from sandbox_runner.provision.engine_install import Connect
+from sandbox_runner.provision.foreign import take_in
 from sandbox_runner.provision.host import Host
 from sandbox_runner.provision.progress import Consent, Progress, Report
+from sandbox_runner.provision.references import Reference
 from sandbox_runner.provision.setup import prepare
 from sandbox_runner.provision.unpack import unpack_images
 
@@ -26,11 +29,14 @@ def prepare_oci(
     oci_runtime: str | None = None,
     base: str | None = None,
     fresh: bool = False,
+    images: Sequence[Reference] = (),
+    max_image: int = 0,
 ) -> tuple[str, ...]:
     """A runtime and all our images; the names of the images that were built.
 
     Where a Docker engine answers it builds them, and they are unpacked from it; else they are made
-    of Debian packages here. The arguments are as for `setup.prepare`.
+    of Debian packages here. Then ``images``, which are not ours, are taken in, each of ``max_image``
+    bytes at most. The other arguments are as for `setup.prepare`.
     Raises EngineUnavailable, ControlNotEnforced or BuildFailed, whose messages say what to do.
     """
     require_usable()
@@ -38,13 +44,15 @@ def prepare_oci(
     try:
         connect().close()
     except EngineUnavailable:
-        return build_rootfs(host=host, folder=folder, consent=consent, report=report, fresh=fresh)
-    prepared = prepare(
-        connect, host=host, folder=folder, consent=consent, report=report, base=base, fresh=fresh
-    )
-    with closing(connect()) as api:
-        unpack_images(api, report=report)
-    return prepared.built
+        built = build_rootfs(host=host, folder=folder, consent=consent, report=report, fresh=fresh)
+    else:
+        built = prepare(
+            connect, host=host, folder=folder, consent=consent, report=report, base=base, fresh=fresh
+        ).built
+        with closing(connect()) as api:
+            unpack_images(api, report=report)
+    take_in(images, most=max_image, host=host, folder=folder, consent=consent, report=report)
+    return built
 
 
 def _ensure_runtime(

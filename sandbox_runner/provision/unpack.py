@@ -4,7 +4,6 @@ import os
 import shutil
 import stat
 import subprocess
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from sandbox_runner import definitions
 from sandbox_runner.engines.oci.bundles import find_bundles
 from sandbox_runner.engines.oci.store import (
+    FOREIGN,
     StoredImage,
     find_stored,
     images_folder,
@@ -22,13 +22,14 @@ from sandbox_runner.engines.oci.store import (
 )
 from sandbox_runner.errors import BuildFailed
 from sandbox_runner.places import state_folder
+from sandbox_runner.provision.making import clear_abandoned, making
 from sandbox_runner.provision.progress import Progress, Report
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 # Where the runtime mounts: they must be there, as a container cannot make them.
-_MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "workspace")
+MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "workspace")
 _DAEMONS_OWN = (".dockerenv",)
 _EMPTY_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
 _CHUNK = 1 << 20
@@ -52,10 +53,15 @@ def unpack_images(api: "APIClient", *, report: Report, repository: str = definit
 
 
 def forget_images(folder: Path, repository: str) -> None:
-    """Removes the root filesystems of ``repository`` below ``folder``; one that a container uses stays."""
-    if folder != state_folder() or not names_folder(repository).is_dir():
+    """Removes the root filesystems of ``repository`` below ``folder``; one that a container uses stays.
+
+    Those that are not ours go with the usual ones of ours, as the same command brought them.
+    """
+    if folder != state_folder():
         return
-    shutil.rmtree(names_folder(repository))
+    names = [repository, FOREIGN] if repository == definitions.REPOSITORY else [repository]
+    for found in filter(Path.is_dir, map(names_folder, names)):
+        shutil.rmtree(found)
     remove_unnamed()
     for each in (names_folder(repository).parent, images_folder(), images_folder().parent):
         with suppress(OSError):  # there is something of somebody else's
@@ -63,7 +69,8 @@ def forget_images(folder: Path, repository: str) -> None:
 
 
 def remove_unnamed() -> None:
-    """Removes the root filesystems that no name means any more and no container uses."""
+    """Removes the root filesystems that no name means any more and no container uses, and unfinished ones."""
+    clear_abandoned()
     configs = (bundle.config() for bundle in find_bundles())
     used = {Path(config["root"]["path"]).parent.name for config in configs if config}
     named = {image_id.removeprefix("sha256:") for image_id in named_images()}
@@ -75,9 +82,8 @@ def remove_unnamed() -> None:
 
 def _unpack(api: "APIClient", image: StoredImage) -> None:
     """All of it or nothing: it is made beside its place."""
-    images_folder().mkdir(mode=0o755, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=images_folder(), prefix=".new-") as scratch:
-        rootfs = Path(scratch) / "image" / "rootfs"
+    with making() as scratch:
+        rootfs = scratch / "image" / "rootfs"
         rootfs.mkdir(parents=True)
         container = api.create_container(image.id, command=["/bin/true"])["Id"]
         try:
@@ -114,7 +120,7 @@ def finish_rootfs(rootfs: Path) -> None:
     for name in _EMPTY_FILES:  # nothing of the machine that built it
         (rootfs / name).unlink(missing_ok=True)
         (rootfs / name).touch(mode=0o644)
-    for name in _MOUNT_POINTS:
+    for name in MOUNT_POINTS:
         (rootfs / name).mkdir(exist_ok=True)
     for folder, _, files in os.walk(rootfs):
         for name in files:

@@ -95,6 +95,8 @@ def _ready(descriptors: list[int], timeout: float | None) -> list[int]:
 
 
 def _removed(opening: Message, name: str) -> bool:
+    if opening["engine"] == "oci":
+        return _removed_oci(opening, name)
     return _asked(opening, lambda client: client.remove_container(name, force=True, v=True))
 
 
@@ -119,6 +121,17 @@ def _sweep_oci(instance: str) -> None:
         time.sleep(pause)
         with suppress(Exception):  # whatever failed, trying again is all there is, and nobody listens
             remove_instance(instance)
+
+
+def _removed_oci(opening: Message, name: str) -> bool:
+    sys.path[:] = opening["path"]
+    from sandbox_runner.engines.oci.bundles import Bundle  # noqa: PLC0415 - see _asked
+    from sandbox_runner.engines.oci.inventory import remove  # noqa: PLC0415 - see _asked
+
+    try:
+        return remove(Bundle(opening["instance"], name))
+    except Exception:  # noqa: BLE001 - whatever failed, the sweep and `reap` come later, and nobody listens
+        return False
 
 
 def _remove_all(client: "APIClient", instance: str) -> None:

@@ -24,7 +24,7 @@ from test_outcomes import CASES
 from sandbox_runner import Config, Limits, Runner, RunRequest, RunResult
 from sandbox_runner.doctor import examine
 from sandbox_runner.engines.docker import connection
-from sandbox_runner.engines.oci import cgroups, container
+from sandbox_runner.engines.oci import cgroups, starting
 from sandbox_runner.engines.oci.bundles import RUN_FOLDER, Bundle
 from sandbox_runner.engines.oci.engine import open_oci_engine
 from sandbox_runner.engines.oci.inventory import list_runs, reap
@@ -242,16 +242,16 @@ LEFT_OUT = [
 @anyio_test
 @pytest.mark.parametrize(("runtime", "control"), LEFT_OUT)
 async def test_a_runtime_that_leaves_a_control_out_is_refused(monkeypatch, runtime, control):
-    whole = container.bundle_config
+    whole = starting.bundle_config
     # Else crun applies the filter that it is given beside the profile.
-    monkeypatch.setattr(container, "filter_annotation", lambda profile: {})
+    monkeypatch.setattr(starting, "filter_annotation", lambda profile: {})
 
     def weakened(*arguments, **named):
         config = WEAKENED[control](whole(*arguments, **named))
         config["linux"] = {name: part for name, part in config["linux"].items() if part is not None}
         return config
 
-    monkeypatch.setattr(container, "bundle_config", weakened)
+    monkeypatch.setattr(starting, "bundle_config", weakened)
     async with Runner.open(config(runtime)) as runner:
         with pytest.raises((ControlNotEnforced, StartFailed)) as refused:
             await runner.run(RunRequest(command=["true"]))
@@ -268,7 +268,7 @@ async def test_a_runtime_that_ignores_cgroups_is_refused(monkeypatch):
         return [command[0], "--cgroup-manager=disabled", *command[1:]]
 
     monkeypatch.setattr(Runtime, "run", ignoring)
-    monkeypatch.setattr(container.cgroups, "enter", lambda hierarchies, path: None)
+    monkeypatch.setattr(starting.cgroups, "enter", lambda hierarchies, path: None)
     async with Runner.open(config("crun")) as runner:
         with pytest.raises((ControlNotEnforced, StartFailed)):
             await runner.run(RunRequest(command=["true"]))
@@ -322,14 +322,14 @@ async def test_a_limit_that_cannot_be_set_is_named(monkeypatch):
 async def test_a_limit_that_was_not_set_is_named(monkeypatch, runtime, control):
     """The container is made with a limit above the one that is asked for."""
     weaker = {"memory": 8, "pids": 2, "cpus": 2}
-    whole, bundle = cgroups.make_cgroups, container.bundle_config
+    whole, bundle = cgroups.make_cgroups, starting.bundle_config
 
     def raised(spec):
         value = getattr(spec.limits, control) * weaker[control]
         return replace(spec, limits=replace(spec.limits, **{control: value}))
 
     monkeypatch.setattr(cgroups, "make_cgroups", lambda h, path, spec: whole(h, path, raised(spec)))
-    monkeypatch.setattr(container, "bundle_config", lambda spec, **rest: bundle(raised(spec), **rest))
+    monkeypatch.setattr(starting, "bundle_config", lambda spec, **rest: bundle(raised(spec), **rest))
     async with Runner.open(config(runtime)) as runner:
         with pytest.raises(ControlNotEnforced, match=control):
             await runner.run(RunRequest(command=["true"], limits=Limits(memory=(64 << 20) + 1, cpus=0.5)))

@@ -21,7 +21,7 @@ import pytest
 
 from sandbox_runner import Config, InputFile, Runner, RunRequest
 from sandbox_runner.doctor.embedded import _judge_users
-from sandbox_runner.engines.oci import container, engine, users
+from sandbox_runner.engines.oci import engine, starting, users
 from sandbox_runner.engines.oci.bundles import Bundle
 from sandbox_runner.engines.oci.cgroups import find_hierarchies
 from sandbox_runner.engines.oci.inventory import list_runs
@@ -108,7 +108,7 @@ def test_making_one_leaves_no_process_behind_and_changes_nobody():
 
 def as_root(monkeypatch, secret: str) -> None:
     """A program of the next run is root of its container, where a file of root's was left behind."""
-    whole = container.bundle_config
+    whole = starting.bundle_config
 
     def changed(*arguments, **named):
         bundle = whole(*arguments, **named)
@@ -119,8 +119,8 @@ def as_root(monkeypatch, secret: str) -> None:
             mount["options"] = [re.sub("^([ug]id)=.*", r"\1=0", option) for option in mount["options"]]
         return bundle
 
-    monkeypatch.setattr(container, "bundle_config", changed)
-    monkeypatch.setattr(container.evidence, "require_controls", lambda *_, **__: None)
+    monkeypatch.setattr(starting, "bundle_config", changed)
+    monkeypatch.setattr(starting.evidence, "require_controls", lambda *_, **__: None)
 
 
 @pytest.fixture
@@ -181,12 +181,12 @@ def one_more_id(uid: int, gid: int) -> int:
 
 
 def no_namespace(monkeypatch) -> None:
-    whole = container.bundle_config
-    monkeypatch.setattr(container, "bundle_config", lambda *a, **named: whole(*a, **{**named, "users": None}))
+    whole = starting.bundle_config
+    monkeypatch.setattr(starting, "bundle_config", lambda *a, **named: whole(*a, **{**named, "users": None}))
 
 
 def another_map(monkeypatch) -> None:
-    monkeypatch.setattr(container, "make_user_namespace", one_more_id)
+    monkeypatch.setattr(starting, "make_user_namespace", one_more_id)
 
 
 @each_able
@@ -219,7 +219,7 @@ async def test_one_that_can_no_longer_be_made_refuses_the_run(monkeypatch):
         def refuse(uid: int, gid: int) -> int:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(container, "make_user_namespace", refuse)
+        monkeypatch.setattr(starting, "make_user_namespace", refuse)
         with pytest.raises(ControlNotEnforced, match="max_user_namespaces"):
             await runner.run(RunRequest(command=["true"]))
         assert list_runs(instance=runner.instance) == []

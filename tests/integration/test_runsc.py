@@ -17,7 +17,7 @@ from sandbox_runner.engines.docker import begin, runtimes
 from sandbox_runner.engines.docker import sentry as docker_sentry
 from sandbox_runner.engines.docker.connection import connect
 from sandbox_runner.engines.docker.inventory import list_runs
-from sandbox_runner.engines.oci import container, sentry
+from sandbox_runner.engines.oci import sentry, starting
 from sandbox_runner.engines.oci.runtime import Runtime
 from sandbox_runner.errors import ControlNotEnforced
 
@@ -186,7 +186,7 @@ async def test_a_sentry_that_runs_with_other_arguments_is_refused(
 ):
     before, after, named = FLAGS[name]
     started_with(before, after)
-    monkeypatch.setattr(container.evidence, "is_in_cgroup", lambda pid, path: True)
+    monkeypatch.setattr(starting.evidence, "is_in_cgroup", lambda pid, path: True)
     async with Runner.open(configured("oci")) as runner:
         with pytest.raises(ControlNotEnforced, match=named):
             await runner.run(python("print(1)"))
@@ -197,7 +197,7 @@ async def test_a_sentry_outside_its_cgroups_is_refused(monkeypatch, configured, 
     """Also where its arguments do not tell."""
     started_with("--overlay2=none", "--ignore-cgroups")
     monkeypatch.setattr(gvisor, "require_flags", lambda flags: None)
-    monkeypatch.setattr(container.evidence, "is_in_cgroup", lambda pid, path: True)
+    monkeypatch.setattr(starting.evidence, "is_in_cgroup", lambda pid, path: True)
     async with Runner.open(configured("oci")) as runner:
         with pytest.raises(ControlNotEnforced, match="the cgroups to process"):
             await runner.run(python("print(1)"))
@@ -260,7 +260,7 @@ async def test_without_the_count_inside_the_cgroup_ends_all(configured, monkeypa
         limits = config["process"]["rlimits"]
         config["process"]["rlimits"] = [each for each in limits if each["type"] != "RLIMIT_NPROC"]
 
-    monkeypatch.setattr(container.sentry, "adapt", uncounted)
+    monkeypatch.setattr(starting.sentry, "adapt", uncounted)
     monkeypatch.setattr(sentry, "_inside", lambda taken, spec: [])
     async with Runner.open(configured("oci")) as runner:
         result = await runner.run(python(FORKS, pids=20, memory=512 * MIB))

@@ -118,10 +118,20 @@ def find_image(client: "APIClient", name: str) -> Image:
         found = repeatable(client.inspect_image)(tag or name)
     except docker_errors.ImageNotFound:
         raise ImageNotFound(_missing(name, ours=tag is not None)) from None
-    labels = (found.get("Config") or {}).get("Labels") or {}
+    config = found.get("Config") or {}
+    labels = config.get("Labels") or {}
     if LABEL_AGENT in labels and not is_current(labels):
         raise ImageNotFound("The images are older than this version: sandbox-runner setup")
-    return Image(id=found["Id"], name=name, agent=LABEL_AGENT in labels)
+    if LABEL_AGENT in labels:
+        return Image(id=found["Id"], name=name, agent=True)
+    return Image(
+        id=found["Id"],
+        name=name,
+        agent=False,
+        argv=(*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())),
+        env=tuple(config.get("Env") or ()),
+        cwd=config.get("WorkingDir") or "",
+    )
 
 
 def _missing(name: str, *, ours: bool) -> str:

@@ -12,9 +12,9 @@ from sandbox_runner.engines.agent_lane import AgentLane, ChannelEnded
 from sandbox_runner.engines.docker.begin import Beginning
 from sandbox_runner.engines.docker.calls import Caller
 from sandbox_runner.engines.docker.channel import Channel, open_channel
-from sandbox_runner.engines.docker.demux import DemuxedChannel
+from sandbox_runner.engines.docker.demux import DemuxedChannel, DemuxedStreams
 from sandbox_runner.engines.docker.faults import repeatable
-from sandbox_runner.engines.docker.general_lane import Daemon, GeneralLane
+from sandbox_runner.engines.general_lane import Counts, GeneralLane, Handles
 from sandbox_runner.errors import ContainerLost, ControlNotEnforced, EngineError, StartFailed
 from sandbox_runner.events import Exited, Usage
 from sandbox_runner.hardening import LABEL_RUN
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 EXIT_TIME = 0.5  # seconds for the agent to see that its channel is closed
 CANCEL_TIME = 0.5  # seconds for the agent to end the program before the container is killed
+SAMPLE_INTERVAL = 0.5  # seconds between two readings of the engine's counts
 
 
 class DockerContainer:
@@ -43,7 +44,7 @@ class DockerContainer:
         if beginning.spec.image.agent:
             self._lane = AgentLane(DemuxedChannel(channel), run_id)
         else:
-            self._lane = GeneralLane(channel, self._daemon(), run_id)
+            self._lane = GeneralLane(DemuxedStreams(channel), self._handles(), run_id)
 
     async def start(self) -> None:
         """Starts PID 1 and waits for the agent; in the general lane PID 1 is the program, so not yet."""
@@ -97,7 +98,7 @@ class DockerContainer:
         state = await self._call(repeatable(lambda: self._client.inspect_container(self.id)))
         return bool(state["State"].get("OOMKilled"))
 
-    def _daemon(self) -> Daemon:
+    def _handles(self) -> Handles:
         client, container_id, call = self._client, self.id, self._call
         wait = _Wait(client, container_id)
 
@@ -105,28 +106,36 @@ class DockerContainer:
             await call(wait.post)
             await call(self._beginning.start)
 
-        async def oom_killed() -> bool:
+        async def oom_kills() -> int:
             with suppress(ContainerLost):
-                return await self._oom_killed()
-            return False
+                return int(await self._oom_killed())
+            return 0
 
         async def kill() -> None:
             with suppress(ContainerLost, StartFailed):  # it ended by itself in the meantime
                 await call(lambda: client.kill(container_id))
 
-        async def stats() -> dict[str, Any]:
+        async def counts() -> Counts:
             with suppress(EngineError):  # a sample is missed; the deadline does not depend on it
-                return dict(await call(lambda: client.stats(container_id, stream=False, one_shot=True)))
-            return {}
+                return _counts(await call(lambda: client.stats(container_id, stream=False, one_shot=True)))
+            return Counts()
 
-        return Daemon(
+        return Handles(
             start=start,
             # A cancelled run must get on to the removal, which is what ends this wait.
             wait=lambda: call(wait.exit_code, abandon=True),
-            stats=stats,
-            oom_killed=oom_killed,
+            counts=counts,
+            oom_kills=oom_kills,
             kill=kill,
+            interval=SAMPLE_INTERVAL,
         )
+
+
+def _counts(stats: dict[str, Any]) -> Counts:
+    cpu_time = stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage")
+    memory = stats.get("memory_stats", {})
+    peak = max(memory.get("max_usage") or 0, memory.get("usage") or 0)
+    return Counts(cpu_time=cpu_time / 1e9 if cpu_time else None, peak_memory=peak or None)
 
 
 class _Wait:

@@ -8,6 +8,7 @@ from struct import Struct
 
 from sandbox_runner.engines.agent_lane import ChannelEnded
 from sandbox_runner.engines.docker.channel import Channel
+from sandbox_runner.events import Stream
 
 _HEADER = Struct(">BxxxI")
 _MAX_LENGTH = 1 << 24
@@ -80,6 +81,33 @@ class DemuxedChannel:
     async def send(self, data: bytes) -> None:
         """Sends all of ``data``."""
         await self._channel.send(data)
+
+
+class DemuxedStreams:
+    """A foreign program's `Streams`, out of an attached container's."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._demux = Demux()
+
+    async def receive(self) -> list[tuple[Stream, bytes]]:
+        """Some output, or none at the end. Raises ChannelEnded as `DemuxedChannel.receive`."""
+        while data := await self._channel.receive():
+            try:
+                pieces = self._demux.feed(data)
+            except DemuxError as error:
+                raise ChannelEnded(str(error)) from error
+            if pieces:  # there may have been no more than a header
+                return [("stderr" if name == "stderr" else "stdout", piece) for name, piece in pieces]
+        return []
+
+    async def send(self, data: bytes) -> None:
+        """Sends all of ``data``."""
+        await self._channel.send(data)
+
+    async def end_input(self) -> None:
+        """Half-closes the channel, where what carries it can."""
+        await self._channel.end_input()
 
 
 def _of(pieces: list[tuple[str, bytes]], stream: str) -> list[bytes]:

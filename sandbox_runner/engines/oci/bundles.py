@@ -39,6 +39,11 @@ class Bundle:
         """Where the runtime writes the id of PID 1, as the host has it."""
         return self.folder / "pid"
 
+    @property
+    def log_file(self) -> Path:
+        """Where the runtime writes what went wrong, where its stderr is the program's."""
+        return self.folder / "log"
+
     def write(self, config: dict[str, Any]) -> None:
         """Makes the folder; nobody but root can read it."""
         self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -217,15 +217,34 @@ def oom_kills(hierarchies: Hierarchies, path: str) -> int:
     return 0
 
 
-def peak_memory(hierarchies: Hierarchies, path: str) -> int | None:
-    """The most bytes that were in use there at once; None where that cannot be read."""
-    if hierarchies.unified:
-        file = _UNIFIED / path / "memory.peak"
-    else:
-        file = hierarchies.by_controller["memory"] / path / "memory.max_usage_in_bytes"
-    with suppress(OSError, ValueError):
-        return int(file.read_text())
+def cpu_time(hierarchies: Hierarchies, path: str) -> float | None:
+    """Seconds of CPU time of all that ever ran in the cgroup at ``path``; None where that cannot be read."""
+    with suppress(OSError, ValueError, IndexError):
+        if not hierarchies.unified:
+            used = hierarchies.by_controller["cpuacct"] / path / "cpuacct.usage"
+            return int(used.read_text()) / 1e9
+        words = (_UNIFIED / path / "cpu.stat").read_text().split()
+        return int(words[words.index("usage_usec") + 1]) / 1e6
     return None
+
+
+def peak_memory(hierarchies: Hierarchies, path: str) -> int | None:
+    """The most bytes that the cgroup at ``path`` had; None where that cannot be read."""
+    with suppress(OSError, ValueError):
+        return int(_peak_file(hierarchies, path).read_text())
+    return None
+
+
+def forget_peak(hierarchies: Hierarchies, path: str) -> None:
+    """Lets `peak_memory` begin anew, without what the runtime needed; a kernel may not be able to."""
+    with suppress(OSError):
+        _peak_file(hierarchies, path).write_text("0")
+
+
+def _peak_file(hierarchies: Hierarchies, path: str) -> Path:
+    if hierarchies.unified:
+        return _UNIFIED / path / "memory.peak"
+    return hierarchies.by_controller["memory"] / path / "memory.max_usage_in_bytes"
 
 
 def processes(hierarchies: Hierarchies, path: str) -> set[int]:

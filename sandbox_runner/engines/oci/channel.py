@@ -23,9 +23,9 @@ class PairChannel:
         self._kept = b""
 
     @property
-    def stdio(self) -> tuple[int, int]:
-        """The container's descriptors: for stdin and stdout, and for stderr."""
-        return self._theirs.fileno(), self._their_stderr
+    def stdio(self) -> tuple[int, int, int]:
+        """The container's stdin, stdout and stderr."""
+        return self._theirs.fileno(), self._theirs.fileno(), self._their_stderr
 
     @property
     def messages(self) -> bytes:

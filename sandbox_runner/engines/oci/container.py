@@ -4,43 +4,34 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import anyio
 from anyio import to_thread
 
 from sandbox_runner.engines import Emit, gvisor
 from sandbox_runner.engines.agent_lane import AgentLane, ChannelEnded
-from sandbox_runner.engines.oci import cgroups, evidence, sentry
-from sandbox_runner.engines.oci.bundles import Bundle, runtime_root
+from sandbox_runner.engines.oci import cgroups
+from sandbox_runner.engines.oci.bundles import runtime_root
 from sandbox_runner.engines.oci.channel import PairChannel
-from sandbox_runner.engines.oci.compiled import filter_annotation
 from sandbox_runner.engines.oci.inventory import remove
-from sandbox_runner.engines.oci.launcher import Launcher, start
-from sandbox_runner.engines.oci.mapping import bundle_config
-from sandbox_runner.engines.oci.runtime import Runtime
-from sandbox_runner.engines.oci.store import rootfs_of
-from sandbox_runner.engines.oci.users import make_user_namespace
-from sandbox_runner.errors import ControlNotEnforced, StartFailed
+from sandbox_runner.engines.oci.starting import (
+    Launched,
+    Means,
+    bundle_of,
+    ended,
+    launch,
+    open_process,
+    refused,
+    require_controls,
+)
+from sandbox_runner.errors import ControlNotEnforced
 from sandbox_runner.events import Exited, Status, Usage
-from sandbox_runner.hardening import LABEL_INSTANCE, LABEL_RUN
+from sandbox_runner.hardening import LABEL_RUN
 from sandbox_runner.spec import ContainerSpec, Job, ResolvedLimits
 
-START_TIME = 30  # seconds for the runtime: a loaded host may be slow
 EXIT_TIME = 0.5  # seconds for the agent to see that its channel is closed
 CANCEL_TIME = 0.5  # seconds for the agent to end the program before the container is killed
-_REASON = 300  # characters of a runtime's message that are shown
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What an engine makes its containers with."""
-
-    runtime: Runtime
-    hierarchies: cgroups.Hierarchies
-    launcher: Launcher
-    program: str  # what is executed: the runtime, or a sealed copy of it
-    no_users: str | None  # why containers have no user namespaces; None where they have
 
 
 class OciContainer:
@@ -50,32 +41,24 @@ class OciContainer:
         self.id = spec.name
         self._spec = spec
         self._means = means
-        self._bundle = Bundle(spec.labels[LABEL_INSTANCE], spec.name)
+        self._bundle = bundle_of(spec)
         self._path = cgroups.cgroup_path(spec)
         self._channel = channel
         self._cancelled = False
         self._process: int | None = None  # a descriptor of PID 1
-        self._users: int | None = None  # a descriptor of its user namespace, until the runtime has joined it
         self._lane = AgentLane(channel, spec.labels[LABEL_RUN])
 
     async def start(self) -> None:
         """Starts PID 1, waits for the agent, and looks whether every control holds it."""
         runtime = await self._means.launcher(self._launch)
         self._channel.close_theirs()
-        code = await _exit_code(runtime)
-        self._forget_users()
+        code = await ended(runtime)
         pid = self._bundle.pid()
         if code != 0 or pid is None:
-            raise _refused(self._means.runtime, self._channel.messages)
-        self._process = _open_process(pid, self._path)
+            raise refused(self._means.runtime, self._channel.messages)
+        self._process = open_process(pid, self._path)
         await self._lane.greet()
-        limited = ("",) if self._means.hierarchies.unified else tuple(self._means.hierarchies.needed)
-        cgroups.require_limits(self._means.hierarchies, self._path, self._spec)
-        if self._means.runtime.has_sentry:
-            sentry.require_controls(pid, self._spec, self._path, self._means.runtime, self._bundle)
-        else:
-            users = self._means.no_users is None
-            evidence.require_controls(pid, self._spec, self._path, limited=limited, users=users)
+        require_controls(pid, self._spec, self._means)
 
     async def prepare(self) -> None:
         if self._spec.preload:
@@ -128,53 +111,16 @@ class OciContainer:
             self._kill()
             os.close(self._process)
             self._process = None
-        self._forget_users()
         await to_thread.run_sync(remove, self._bundle)
 
-    def _launch(self) -> int:
-        spec, means = self._spec, self._means
-        # The sentry shows counters of its own; those of the host would be files that it has to open.
-        shown = {} if means.runtime.has_sentry else cgroups.counters(means.hierarchies, self._path)
-        config = bundle_config(
-            spec,
-            rootfs=rootfs_of(spec.image.id),
-            cgroup=self._path,
-            counters=shown,
-            annotations=filter_annotation(spec.seccomp) if means.runtime.takes_filter else {},
-            users=self._make_users(),
-        )
-        if means.runtime.has_sentry:
-            sentry.adapt(config)
-        self._bundle.write(config)
-        cgroups.make_cgroups(means.hierarchies, self._path, spec)
-        command = means.runtime.run(
-            spec.name,
+    def _launch(self) -> Launched:
+        command = self._means.runtime.run(
+            self.id,
             bundle=self._bundle.folder,
-            root=runtime_root(means.runtime.name),
+            root=runtime_root(self._means.runtime.name),
             pid_file=self._bundle.pid_file,
         )
-        joined = self._path if means.runtime.joins else None
-        return start(
-            means.program, command, stdio=self._channel.stdio, hierarchies=means.hierarchies, joined=joined
-        )
-
-    def _make_users(self) -> str | None:
-        """The path of a new user namespace, for the runtime."""
-        if self._means.no_users is not None:
-            return None
-        try:
-            self._users = make_user_namespace(self._spec.uid, self._spec.gid)
-        except OSError as error:
-            raise ControlNotEnforced(
-                f"No user namespace can be made any more ({error.strerror}), so nothing was run; "
-                "look at the setting user.max_user_namespaces of the kernel."
-            ) from error
-        return f"/proc/{os.getpid()}/fd/{self._users}"
-
-    def _forget_users(self) -> None:
-        if self._users is not None:
-            os.close(self._users)
-            self._users = None
+        return launch(self._spec, self._means, command, stdio=self._channel.stdio)
 
     def _kill(self) -> None:
         if self._process is not None:
@@ -207,40 +153,3 @@ async def created(spec: ContainerSpec, means: Means) -> AsyncIterator[OciContain
     finally:
         with anyio.CancelScope(shield=True):
             await container.end()
-
-
-async def _exit_code(pid: int) -> int:
-    """Waits for the runtime, also through a cancellation: what it made must be known. Raises StartFailed."""
-    descriptor = os.pidfd_open(pid)
-    try:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(START_TIME) as waiting:
-            await anyio.wait_readable(descriptor)
-        if waiting.cancelled_caught:
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])  # noqa: ASYNC222 - it has ended
-    finally:
-        os.close(descriptor)
-
-
-def _open_process(pid: int, path: str) -> int:
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError as error:
-        raise StartFailed("The container ended before it could be used; try again.") from error
-    # Looked at after it is open: then the descriptor is that of the process that is in the cgroup.
-    if not evidence.is_in_cgroup(pid, path):
-        os.close(descriptor)
-        raise StartFailed("The container ended before it could be used; try again.")
-    return descriptor
-
-
-def _refused(runtime: Runtime, messages: bytes) -> Exception:
-    text = messages.decode(errors="replace").strip()
-    reason = " ".join(text.split())[-_REASON:] or "it gave no reason"
-    if "no space left on device" in text.lower():
-        return StartFailed("The disk that holds /run is full; free some space, then try again.")
-    if "seccomp" in text:
-        return ControlNotEnforced(
-            f"{runtime.name} cannot apply our seccomp profile, so nothing was run: {reason}"
-        )
-    return StartFailed(f"{runtime.name} refused the container: {reason}")

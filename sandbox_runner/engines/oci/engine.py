@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
-from sandbox_runner.definitions import LABEL_AGENT, is_current
-from sandbox_runner.engines import EngineFacts
+from sandbox_runner.definitions import LABEL_AGENT, image_tag, is_current
+from sandbox_runner.engines import Container, EngineFacts
 from sandbox_runner.engines.gvisor import for_sentry
 from sandbox_runner.engines.oci import cgroups
 from sandbox_runner.engines.oci.bundles import forget_instance
-from sandbox_runner.engines.oci.container import Means, OciContainer, created
+from sandbox_runner.engines.oci.container import created
+from sandbox_runner.engines.oci.general import created_foreign
 from sandbox_runner.engines.oci.launcher import Launcher, hide_unified
 from sandbox_runner.engines.oci.runtime import find_runtime, program_of
+from sandbox_runner.engines.oci.starting import Means
 from sandbox_runner.engines.oci.store import find_stored
 from sandbox_runner.engines.oci.users import why_none
 from sandbox_runner.errors import ControlNotEnforced, EngineUnavailable, ImageNotFound
@@ -35,20 +37,23 @@ class OciEngine:
     async def image(self, name: str) -> Image:
         stored = find_stored(name)
         if stored is None:
-            raise ImageNotFound(
-                f"The image for {name!r} is not unpacked yet; run: sandbox-runner setup --engine oci"
-            )
-        if not is_current(stored.labels):
+            raise ImageNotFound(_missing(name))
+        agent = LABEL_AGENT in stored.labels
+        if (agent or not stored.name) and not is_current(stored.labels):
             raise ImageNotFound("The images are older than this version: sandbox-runner setup --engine oci")
-        return Image(id=stored.id, name=name, agent=LABEL_AGENT in stored.labels)
+        if agent:
+            return Image(id=stored.id, name=name, agent=True)
+        return Image(id=stored.id, name=name, agent=False, argv=stored.argv, env=stored.env, cwd=stored.cwd)
 
-    def create(self, spec: ContainerSpec) -> AbstractAsyncContextManager[OciContainer]:
+    def create(self, spec: ContainerSpec) -> AbstractAsyncContextManager[Container]:
         _require_enforceable(spec, self._means)
         parent = cgroups.cgroup_path(spec).rpartition("/")[0]
         if parent not in self._slices:
             cgroups.make_slice(self._means.hierarchies, parent)
             self._slices.add(parent)
         self._instances.add(spec.labels[LABEL_INSTANCE])
+        if not spec.image.agent:
+            return created_foreign(spec, self._means)
         return created(for_sentry(spec) if self._means.runtime.has_sentry else spec, self._means)
 
     def close(self) -> None:
@@ -64,12 +69,20 @@ class OciEngine:
         )
 
 
+def _missing(name: str) -> str:
+    if image_tag(name):
+        return f"The image for {name!r} is not unpacked yet; run: sandbox-runner setup --engine oci"
+    return f"Image {name!r} is not here; bring it in first: sandbox-runner setup --engine oci --image {name}"
+
+
 def _require_enforceable(spec: ContainerSpec, means: Means) -> None:
     """Raises ControlNotEnforced for what a bundle of ours would not say."""
     if spec.network != "none":
         raise ControlNotEnforced("The engine oci gives a container no network; leave network at none.")
-    if not spec.image.agent:
-        raise ControlNotEnforced("The engine oci runs our own images only; use the engine docker for others.")
+    if not spec.image.agent and not means.runtime.makes_in_two_steps:
+        raise ControlNotEnforced(
+            f"With {means.runtime.name} the engine oci runs our own images only; set oci_runtime to crun."
+        )
     if spec.capabilities or not spec.no_new_privileges or not spec.read_only_root:
         raise ControlNotEnforced("The engine oci runs sealed containers only.")
     if spec.require_user_namespace and means.no_users is not None:

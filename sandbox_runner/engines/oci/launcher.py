@@ -62,19 +62,15 @@ def start(
     program: str,
     argv: list[str],
     *,
-    stdio: tuple[int, int],
+    stdio: tuple[int, int, int],
     hierarchies: cgroups.Hierarchies,
     joined: str | None,
 ) -> int:
     """Starts ``program`` as ``argv`` in a session of its own, in the cgroups at ``joined``; its process id.
 
-    ``stdio`` are its stdin and stdout, and its stderr. Raises OSError.
+    ``stdio`` are its stdin, stdout and stderr. Raises OSError.
     """
-    channel, messages = stdio
-    actions = [
-        (os.POSIX_SPAWN_DUP2, source, target)
-        for source, target in ((channel, 0), (channel, 1), (messages, 2))
-    ]
+    actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(stdio)]
     if joined is not None:
         cgroups.enter(hierarchies, joined)
     try:

@@ -53,6 +53,11 @@ class Runtime:
             return False
 
     @property
+    def makes_in_two_steps(self) -> bool:
+        """Whether a created container's first process is the one that will execute the program."""
+        return self.name in ("crun", "runc")
+
+    @property
     def takes_filter(self) -> bool:
         """Whether it takes a seccomp filter that is compiled already."""
         return self.name == "crun"
@@ -69,9 +74,21 @@ class Runtime:
 
     def run(self, name: str, *, bundle: Path, root: Path, pid_file: Path) -> list[str]:
         """The command that starts the bundle's container, writes its process id, and ends."""
+        made = ["--bundle", str(bundle), "--pid-file", str(pid_file)]
+        return [*self._called(root), "run", "--detach", *made, name]
+
+    def create(self, name: str, *, bundle: Path, root: Path, pid_file: Path, log: Path) -> list[str]:
+        """The same, but the container's first process waits for `begin`; errors go into ``log``."""
+        made = ["--bundle", str(bundle), "--pid-file", str(pid_file)]
+        return [*self._called(root), "--log", str(log), "create", *made, name]
+
+    def begin(self, name: str, *, root: Path, log: Path) -> list[str]:
+        """The command that lets the first process of a created container execute its program."""
+        return [*self._called(root), "--log", str(log), "start", name]
+
+    def _called(self, root: Path) -> list[str]:
         manager = ["--cgroup-manager=disabled"] if self.joins else []
-        started = ["run", "--detach", "--bundle", str(bundle), "--pid-file", str(pid_file)]
-        return [self.path, "--root", str(root), *self.flags, *manager, *started, name]
+        return [self.path, "--root", str(root), *self.flags, *manager]
 
 
 def _memory_can_be_executed() -> bool:
