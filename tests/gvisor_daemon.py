@@ -1,10 +1,14 @@
 """A daemon of the tests' own, with runsc registered rightly and in ways that must be refused."""
 
+import ctypes
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
+from typing import TypeVar
 
 from docker import APIClient
 
@@ -13,6 +17,8 @@ from sandbox_runner.engines.docker.connection import connect
 from sandbox_runner.provision.engine_install import start_dockerd, stop_daemon
 from sandbox_runner.provision.state import load_state
 
+T = TypeVar("T")
+_NEWNET = 0x40000000  # sched.h
 RUNSC = "/usr/bin/runsc"
 RIGHT = ("--network=none", "--oci-seccomp")
 REFUSED = {  # a registration, and what the refusal names
@@ -36,7 +42,6 @@ LIES = {  # what the program drops and adds, and what the refusal names
     "has-no-filter": ("--oci-seccomp", "", "seccomp"),
     "has-a-network-stack": ("--network=none", "--network=host", "net.none"),
 }
-# Nothing of the host's network is touched: its containers have none.
 _QUIET = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
 
 
@@ -51,7 +56,8 @@ def gvisor_daemon(images_from: APIClient, folder: Path) -> Iterator[str]:
         "--pidfile", f"{folder}/pid", "--host", address, *_QUIET,
     )  # fmt: skip
     try:
-        with closing(start_dockerd(lambda: connect(address), folder=folder, arguments=arguments)) as client:
+        start = partial(start_dockerd, lambda: connect(address), folder=folder, arguments=arguments)
+        with closing(_in_a_network_of_its_own(start)) as client:
             for _ in client.load_image(_exported(images_from)):  # it is over when all is read
                 pass
             yield address
@@ -60,6 +66,21 @@ def gvisor_daemon(images_from: APIClient, folder: Path) -> Iterator[str]:
         if daemon is not None:
             stop_daemon(daemon)
         rmtree(folder)
+
+
+def _in_a_network_of_its_own(call: Callable[[], T]) -> T:
+    """``call()`` in a thread with a network namespace of its own, which what it starts inherits.
+
+    A daemon without a bridge removes docker0, be it another daemon's.
+    """
+
+    def apart() -> T:
+        if ctypes.CDLL(None, use_errno=True).unshare(_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "no network namespace can be made")
+        return call()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(apart).result()
 
 
 def _exported(client: APIClient) -> Iterator[bytes]:
