@@ -61,7 +61,9 @@ def _glob(pattern: str, folder: Path) -> list[str]:
 def traces(instance: str | None = None) -> list[str]:
     """Everything on this machine that a container of ``instance``, or any, consists of."""
     names = {run.container_id for run in list_runs(instance=instance)}
-    found = [path for path in _glob("*/*", RUN_FOLDER) if instance is None or path.endswith(instance)]
+    kept = f"{RUN_FOLDER}/filters/"  # what was compiled once in a machine's uptime
+    ours = [path for path in _glob("*/*", RUN_FOLDER) if not path.startswith(kept)]
+    found = [path for path in ours if instance is None or path.endswith(instance)]
     for folder in cgroups.find_hierarchies().folders:
         for path in _glob("*/", folder / cgroups.SLICE):
             if instance is None or Path(path).name in names:
