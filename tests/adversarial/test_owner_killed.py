@@ -1,7 +1,7 @@
 """After kill -9 of the process that owns a run, at any moment, nothing is left within 5 seconds.
 
 The owner runs programs one after another, so that a random moment falls into create, attach, start,
-run or remove. No later start helps: only the watchdog acts. SANDBOX_RUNNER_KILLS sets how many are killed.
+run or remove. No later start helps: only the watchdog acts. SANDBOX_RUNNER_TEST_KILLS sets how many are killed.
 """
 
 import os
@@ -19,7 +19,7 @@ from sandbox_runner.definitions import image_tag
 from sandbox_runner.engines.docker.inventory import list_runs, remove_runs
 
 OWNER = Path(__file__).with_name("owner_that_runs.py")
-KILLS = int(os.environ.get("SANDBOX_RUNNER_KILLS", "60"))
+KILLS = int(os.environ.get("SANDBOX_RUNNER_TEST_KILLS", "60"))
 BATCH = 4  # owners at once: more only wait for each other on a small machine
 LONGEST_RUN = 0.6  # seconds; the moment of the kill is drawn from it
 ALLOWED = 5.0
