@@ -1,7 +1,8 @@
 """After kill -9 of the process that owns a run, at any moment, nothing is left within 5 seconds.
 
 The owner runs programs one after another, so that a random moment falls into create, attach, start,
-run or remove. No later start helps: only the watchdog acts. SANDBOX_RUNNER_TEST_KILLS sets how many are killed.
+run or remove. No later start helps: only the watchdog acts.
+SANDBOX_RUNNER_TEST_KILLS says how many are killed.
 """
 
 import os

@@ -39,7 +39,7 @@ OWNER = Path(__file__).parents[1] / "adversarial" / "owner_that_runs.py"
 KILLS = 24  # for each runtime
 BATCH = 4
 LONGEST_RUN = 0.4  # seconds; the moment of the kill is drawn from it
-ALLOWED = float(os.environ.get("SANDBOX_RUNNER_TEST_ALLOWED", "5"))  # seconds; more where a machine is emulated
+ALLOWED = float(os.environ.get("SANDBOX_RUNNER_TEST_ALLOWED", "5"))  # seconds; more in an emulated machine
 
 # What ends otherwise where the whole sandbox meets its limit is in test_runsc.
 OTHERWISE = {"outgrows its memory", "has a child that outgrows its memory", "forks too much"}

@@ -59,18 +59,23 @@ def test_crun_gives_every_container_one_and_runc_where_it_has_the_capability():
     assert ["crun", *["runc"] * bool(effective & 1 << 24)] == ABLE
 
 
-async def first_output(events) -> str:
+async def printed_before(mark: str, events) -> str:
+    """What the program prints before ``mark``: one write may come in several events, and several in one."""
+    printed = ""
     async for event in events:
-        if isinstance(event, Output):
-            return event.text
-    raise AssertionError("the program printed nothing")
+        printed += event.text if isinstance(event, Output) else ""
+        if mark in printed:
+            return printed.partition(mark)[0]
+    raise AssertionError(f"the program printed only {printed!r}")
 
 
 @each_able
 async def test_it_maps_the_run_s_own_id_and_root_to_nobody_s(runtime):
-    asked = RunRequest(command=["sh", "-c", "cat /proc/self/uid_map /proc/self/gid_map; sleep 1000"])
+    asked = RunRequest(
+        command=["sh", "-c", "cat /proc/self/uid_map /proc/self/gid_map; echo end; sleep 1000"]
+    )
     async with Runner.open(config(runtime)) as runner, runner.stream(asked) as events:
-        seen = [int(word) for word in (await first_output(events)).split()]
+        seen = [int(word) for word in (await printed_before("end", events)).split()]
         (run,) = list_runs(instance=runner.instance)
         pid = Bundle(runner.instance, run.container_id).pid()
         uid = Path(f"/proc/{pid}").stat().st_uid
@@ -86,7 +91,7 @@ async def test_it_maps_the_run_s_own_id_and_root_to_nobody_s(runtime):
 async def test_what_it_was_made_with_is_gone_when_the_container_is_up(runtime):
     async with Runner.open(config(runtime)) as runner:
         async with runner.stream(RunRequest(command=["sh", "-c", "echo up; sleep 1000"])) as events:
-            await first_output(events)
+            await printed_before("up", events)
             links = (path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
             assert [link for link in links if str(link).startswith("user:")] == []
     assert os.getresuid() == (0, 0, 0)
@@ -157,9 +162,7 @@ async def watches_left_to_another() -> list[object]:
     code = (ATTACKS / "kernel_objects.py").read_text()
     get = RunRequest(language="python", code=code, args=["inotify"], files=[helper])
     async with Runner.open(config()) as runner, runner.stream(replace(get, stdin=_silent())) as events:
-        printed = ""
-        while "}" not in printed:
-            printed += await first_output(events)
+        await printed_before("}", events)
         return json.loads((await runner.run(get)).stdout.splitlines()[-1])["inotify"]
 
 
