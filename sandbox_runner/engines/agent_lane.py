@@ -5,7 +5,7 @@ What arrives is untrusted: by forging it a program could only misreport itself, 
 """
 
 import math
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from typing import Protocol
 
 import anyio
@@ -119,17 +119,17 @@ class AgentLane:
         return exited
 
     async def _send_job(self, job: Job) -> None:
-        for file in job.files:
-            path = file.path.encode()
-            await self._send(protocol.FILE, file.mode.to_bytes(4, "big") + path)
-            for start in range(0, len(file.data), _PIECE):
-                await self._send(protocol.FILE_DATA, file.data[start : start + _PIECE])
-        if job.files:
-            await self._send(protocol.FILE_END)
-        if job.value is not None:
-            for start in range(0, len(job.value) or 1, _PIECE):
-                await self._send(protocol.VALUE, job.value[start : start + _PIECE])
-        await self._send(protocol.JOB, _job_payload(job))
+        # All in one piece where it is small: each that the agent waits for costs the run a wakeup.
+        unsent = bytearray()
+        for kind, payload in _job_frames(job):
+            unsent += protocol.frame(kind, self._job, payload)
+            if len(unsent) >= _PIECE:
+                await self._send_frames(bytes(unsent))
+                unsent.clear()
+        if job.stdin == b"":
+            await self._send_frames(bytes(unsent) + protocol.frame(protocol.STDIN_EOF, self._job))
+            return
+        await self._send_frames(bytes(unsent))
         await self._send_stdin(job.stdin)
 
     async def _send_stdin(self, stdin: bytes | str | AsyncIterable[bytes]) -> None:
@@ -144,10 +144,13 @@ class AgentLane:
         await self._send(protocol.STDIN_EOF)
 
     async def _send(self, kind: int, payload: bytes = b"") -> None:
+        await self._send_frames(protocol.frame(kind, self._job, payload))
+
+    async def _send_frames(self, frames: bytes) -> None:
         async with self._sending:
             # Half a frame would garble all that follows it.
             with anyio.CancelScope(shield=True), anyio.move_on_after(DEADLINE_GRACE):
-                await self._channel.send(protocol.frame(kind, self._job, payload))
+                await self._channel.send(frames)
 
     async def _follow(self, job: Job, emit: Emit, deadline: anyio.CancelScope) -> Exited:
         given = GivenBack(job)
@@ -213,6 +216,20 @@ def _unpack_hello(kind: int, body: bytes) -> tuple[int, int]:
         return 0, 0
     version, flags = protocol.HELLO_BODY.unpack(body)
     return version, flags
+
+
+def _job_frames(job: Job) -> Iterator[tuple[int, bytes]]:
+    """What a job consists of, before its standard input: the kind and the payload of each frame."""
+    for file in job.files:
+        yield protocol.FILE, file.mode.to_bytes(4, "big") + file.path.encode()
+        for start in range(0, len(file.data), _PIECE):
+            yield protocol.FILE_DATA, file.data[start : start + _PIECE]
+    if job.files:
+        yield protocol.FILE_END, b""
+    if job.value is not None:
+        for start in range(0, len(job.value) or 1, _PIECE):
+            yield protocol.VALUE, job.value[start : start + _PIECE]
+    yield protocol.JOB, _job_payload(job)
 
 
 def _job_payload(job: Job) -> bytes:
