@@ -98,8 +98,8 @@ def _open(name: str, *, folder: int) -> tuple[int, int]:
 def _contents(kind: int, file: int, size: int) -> "Frames":
     position = 0
     while position < size:
-        count = posix.preadv(file, [memoryview(BUFFER)[: size - position]], position)
+        count = posix.preadv(file, [BUFFER[: size - position]], position)
         if not count:  # nobody is left to shorten it; the host notices
             return
         position += count
-        yield kind, memoryview(BUFFER)[:count]
+        yield kind, BUFFER[:count]

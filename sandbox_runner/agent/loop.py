@@ -16,7 +16,6 @@ from .program import Program, kill_everything, open_oom_score, reap, spawn
 from .protocol import ProtocolError
 from .run import KILLING, OVER, Run
 from .seal import close_inherited, ignore_signals, undumpable
-from .stdio import make_room
 from .value import Value
 from .waiting import Waiting, start_waiting
 from .workspace import Workspace
@@ -167,7 +166,6 @@ def _start(agent: Agent, number: int, payload: bytes) -> None:
     agent.workspace.close()
     started = monotonic()
     job = protocol.unpack_job(payload)
-    make_room()
     agent.evidence.begin()
     try:
         program, flags = _program(agent, job)

@@ -5,14 +5,7 @@ import posix
 from .channel import Channel
 from .protocol import STDIN_WINDOW, ProtocolError
 
-BUFFER = bytearray()  # to read into; see `make_room`
-_ROOM = 1 << 16  # bytes
-
-
-def make_room() -> None:
-    """Takes the memory of `BUFFER`, once: after the waiting, and before a program can deny it by prlimit."""
-    if not BUFFER:
-        BUFFER.extend(bytes(_ROOM))
+BUFFER = memoryview(bytearray(1 << 16))  # made ahead: the program can deny us memory by prlimit
 
 
 class Output:
@@ -38,7 +31,7 @@ class Output:
             self.close()
         elif allowed:
             kept = min(count, allowed)
-            channel.send(self.kind, job, memoryview(BUFFER)[:kept])
+            channel.send(self.kind, job, BUFFER[:kept])
             self.sent += kept
         return count
 

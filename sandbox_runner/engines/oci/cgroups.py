@@ -23,10 +23,6 @@ COUNTERS = ("memory", "cpu", "cpuacct", "pids")  # what a container sees of its 
 _NEEDED = (*COUNTERS, "devices")
 _SLICE_MEMORY = 0.9  # of the machine's memory, for all containers together
 _SLICE_PIDS = 0.5  # of the process ids that the kernel has
-# What one process outside has: the slice has it once for each core, or all containers together would get
-# no more than one process where the machine is busy.
-_SHARES, _MOST_SHARES = 1024, 1 << 18  # version 1, and its bound
-_WEIGHT, _MOST_WEIGHT = 100, 10_000  # version 2
 _MOUNTS = Path("/proc/self/mountinfo")
 _UNIFIED = Path("/sys/fs/cgroup")
 _GONE_TIME = 2.0  # seconds for killed processes to leave a cgroup
@@ -97,7 +93,6 @@ def make_slice(hierarchies: Hierarchies, parent: str) -> None:
     """The cgroup above all containers, its limits written. Raises ControlNotEnforced."""
     memory = int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * _SLICE_MEMORY)
     pids = int(int(Path("/proc/sys/kernel/pid_max").read_text()) * _SLICE_PIDS)
-    cores = os.cpu_count() or 1
     if hierarchies.unified:
         folder = _UNIFIED / parent
         _write("memory, cpu and pids", _UNIFIED / "cgroup.subtree_control", "+memory +cpu +pids")
@@ -105,14 +100,12 @@ def make_slice(hierarchies: Hierarchies, parent: str) -> None:
         _write("memory, cpu and pids", folder / "cgroup.subtree_control", "+memory +cpu +pids")
         _write("memory", folder / "memory.max", memory)
         _write("pids", folder / "pids.max", pids)
-        _write("cpu", folder / "cpu.weight", min(_WEIGHT * cores, _MOST_WEIGHT))
         return
     for controller in _NEEDED:
         _make(controller, hierarchies.by_controller[controller] / parent)
     by_controller = hierarchies.by_controller
     _write("memory", by_controller["memory"] / parent / "memory.limit_in_bytes", memory)
     _write("pids", by_controller["pids"] / parent / "pids.max", pids)
-    _write("cpu", by_controller["cpu"] / parent / "cpu.shares", min(_SHARES * cores, _MOST_SHARES))
 
 
 def make_cgroups(hierarchies: Hierarchies, path: str, spec: ContainerSpec) -> None:
