@@ -7,6 +7,7 @@
     version = ["python3", "--version"]           a command that prints the version
     file = "main.py"                             the code's name in the workspace
     run = ["python3", "main.py"]                 the command that runs it there
+    compile = ["gcc", "-o", "program", "main.c"] the command before it that makes what it runs
     inline = ["python3", "-c", "{code}"]         the same in an image without our agent
     function = ["python3", "call.py", "main.py"] the command that calls its function `execute`
     packages = ["numpy"]                         what is installed, for people to read
@@ -16,8 +17,11 @@
     preload = ["numpy"]                          modules that it then has imported already
     selftest = { code = "…", stdout = "…" }      a program and what it must print
 
-`aliases`, `extensions`, `inline`, `function`, `packages`, `env`, `agent_env`, `warm` and `preload` may
-be left out. The image is the folder's own. A folder may define several languages.
+`aliases`, `extensions`, `compile`, `inline`, `function`, `packages`, `env`, `agent_env`, `warm` and
+`preload` may be left out. The image is the folder's own. A folder may define several languages.
+
+`compile` has limits of its own, and its output is apart from the program's; what it leaves in the
+workspace `run` finds there. Where it does not exit with 0 `run` is not run.
 
 With `warm` an interpreter waits for a program that takes no arguments: "fork" makes it a fork of PID 1,
 which is Python and divides itself (see `agent.usercustomize`); "start" has the agent start the command
@@ -62,8 +66,8 @@ class Language:
     """One language, as its `language.toml` defines it; see this module's docstring.
 
     ``image`` is the name of the image's folder. ``inline`` is None where a program in this
-    language can only be run from a file; ``function`` where nothing calls a function in it;
-    ``warm`` where no interpreter can wait.
+    language can only be run from a file; ``compile`` where it runs as it is; ``function`` where
+    nothing calls a function in it; ``warm`` where no interpreter can wait.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Language:
     selftest: Selftest
     aliases: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
+    compile: tuple[str, ...] | None = None
     inline: tuple[str, ...] | None = None
     function: tuple[str, ...] | None = None
     packages: tuple[str, ...] = ()
@@ -184,7 +189,7 @@ def _check_meaning(where: str, language: Language) -> None:
             raise SandboxError(f"{where}: extension {extension!r} must be lower case, without the dot.")
     if not _FILE.fullmatch(language.file):
         raise SandboxError(f"{where}: file {language.file!r} must be a plain file name.")
-    if language.file not in language.run:
+    if language.compile is None and language.file not in language.run:
         raise SandboxError(f"{where}: run must hold {language.file!r}, the file that it runs.")
     if language.function is not None and language.file not in language.function:
         raise SandboxError(f"{where}: function must hold {language.file!r}, the file that it calls into.")

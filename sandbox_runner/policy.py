@@ -7,7 +7,7 @@ does the same and then writes the `ContainerSpec` and the `Job`, and nothing els
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -30,8 +30,8 @@ from sandbox_runner.spec import (
     Tmpfs,
 )
 
-_SIZES = ("memory", "workspace", "tmp", "capture", "output")
-_NUMBERS = ("wall_time", "cpus", "pids")
+_SIZES = ("memory", "workspace", "tmp", "capture", "output", "compile_memory")
+_NUMBERS = ("wall_time", "cpus", "pids", "compile_time")
 # What a name may consist of: it becomes a part of the engine API's paths.
 _IMAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]|[/:@](?=[A-Za-z0-9])){0,511}")
 _CPU_GRACE = 1.0  # seconds over wall_time x cpus, so that the wall clock speaks first
@@ -50,6 +50,8 @@ class Ceilings:
     tmp: int
     capture: int
     output: int
+    compile_time: float
+    compile_memory: int
     code: int
     files: int
     file_bytes: int
@@ -72,6 +74,8 @@ class Policy:
     tmp: int
     capture: int
     output: int
+    compile_time: float
+    compile_memory: int
     ceilings: Ceilings
     profile: str
     profiles: tuple[str, ...]
@@ -124,12 +128,47 @@ def admit(
     """
     limits = check(policy, request, language=language)
     job = _job(request, language, image, limits)
+    compiler = _compiler(language, job)
     argv, env = _pid_1(request, language, image, job)
     preload = language.preload if language and argv == language.run else ()
     spec = _spec(
-        policy, request, principal, image, placement, job.limits, argv=argv, env=env, preload=preload
+        policy, request, principal, image, placement, container_limits(limits, language),
+        argv=argv, env=env, preload=preload,
+    )  # fmt: skip
+    if compiler is None:
+        return Admission(spec, job)
+    return Admission(spec, replace(job, files=()), compiler)
+
+
+def container_limits(limits: ResolvedLimits, language: Language | None) -> ResolvedLimits:
+    """The limits of a run's container: they hold its compiler as well, where ``language`` has one."""
+    if language is None or language.compile is None:
+        return limits
+    compiling = _compile_limits(limits)
+    return replace(
+        limits,
+        wall_time=limits.wall_time + compiling.wall_time,
+        cpu_time=max(limits.cpu_time, compiling.cpu_time),
+        memory=max(limits.memory, compiling.memory),
     )
-    return Admission(spec, job)
+
+
+def _compile_limits(limits: ResolvedLimits) -> ResolvedLimits:
+    return replace(
+        limits,
+        wall_time=limits.compile_time,
+        cpu_time=limits.compile_time * limits.cpus + _CPU_GRACE,
+        memory=limits.compile_memory,
+    )
+
+
+def _compiler(language: Language | None, job: Job) -> Job | None:
+    """The job before ``job``, which makes the program of its files."""
+    if language is None or language.compile is None:
+        return None
+    return replace(
+        job, argv=language.compile, stdin=b"", limits=_compile_limits(job.limits), artifacts=(), value=None
+    )
 
 
 def _check_program(policy: Policy, request: RunRequest) -> None:
@@ -238,8 +277,11 @@ def _resolve_limits(policy: Policy, request: RunRequest) -> ResolvedLimits:
         _check_ceiling(name, values[name], getattr(policy.ceilings, name))
     if asked.cpu_time is not None:
         _check_ceiling("cpu_time", asked.cpu_time, policy.ceilings.cpu_time)
-    if values["memory"] < hardening.MIN_MEMORY:
-        raise InvalidRequest(f"memory must be at least {hardening.MIN_MEMORY} bytes; ask for 16m or more.")
+    for name in ("memory", "compile_memory"):
+        if values[name] < hardening.MIN_MEMORY:
+            raise InvalidRequest(
+                f"{name} must be at least {hardening.MIN_MEMORY} bytes; ask for 16m or more."
+            )
     if values["pids"] < hardening.MIN_PIDS:
         raise InvalidRequest(f"pids must be at least {hardening.MIN_PIDS}.")
     return ResolvedLimits(**values)

@@ -23,10 +23,11 @@ from sandbox_runner.keeping import Keeper, open_keeper
 from sandbox_runner.languages import Language, find_language
 from sandbox_runner.output import Pending
 from sandbox_runner.placement import Placements
-from sandbox_runner.policy import Policy, check, image_name
+from sandbox_runner.policy import Policy, check, container_limits, image_name
 from sandbox_runner.request import LOCAL_USER, Limits, Principal, RunRequest
 from sandbox_runner.result import Collector, RunResult
-from sandbox_runner.spec import Admission, Job
+from sandbox_runner.spec import Admission
+from sandbox_runner.stages import executed
 from sandbox_runner.watchdog import Watchdog, guarded
 
 if TYPE_CHECKING:
@@ -114,12 +115,12 @@ class RunStream:
             self._collector.artifacts.append(event)
         self._news.set()
 
-    async def _drive(self, container: Container, job: Job) -> None:
-        """Runs the job to its end; what it raises is kept for whoever asks for the result."""
+    async def _drive(self, container: Container, admission: Admission) -> None:
+        """Runs what was admitted to its end; what it raises is kept for whoever asks for the result."""
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._cancel_when_asked, container)
-                self.exited = await container.execute(job, self._emit)
+                self.exited = await executed(container, admission, self._emit)
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             error = _first(group)
@@ -241,7 +242,8 @@ class Runner:
         """The container for ``request``, in its place among those that run until it is gone."""
         limits = check(self._policy, request, language=language)
         async with AsyncExitStack() as stack:
-            place = await stack.enter_async_context(self._capacity.place(principal.id, memory=limits.memory))
+            memory = container_limits(limits, language).memory
+            place = await stack.enter_async_context(self._capacity.place(principal.id, memory=memory))
             image = await self._engine.image(image_name(request, language))
             admitting = admitted(
                 self._policy, request, principal,
@@ -308,7 +310,7 @@ async def _driven(container: Container, admission: Admission, *, lossless: bool)
     run = RunStream(run_id, Collector(run_id, capture=admission.job.limits.capture), lossless=lossless)
     with _plain_errors():
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run._drive, container, admission.job)
+            tasks.start_soon(run._drive, container, admission)
             try:
                 yield run
             finally:
