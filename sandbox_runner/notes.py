@@ -13,7 +13,7 @@ _STATUS_LIMITS = {
     "out_of_memory": ("memory", "ran out of its {value} of memory"),
     "output_limit": ("output", "ended after {value} of output"),
 }
-_COMPILER = {"timed_out": "compile_time", "out_of_memory": "compile_memory"}
+_COMPILER = {"wall_time": "compile_time", "memory": "compile_memory"}
 _MET = {
     "memory": "a process was killed at the memory limit of {value}",
     "pids": "no process could be started at the pids limit of {value}",
@@ -55,11 +55,15 @@ def _compiler_notes(
     compiled: Exited, limits: ResolvedLimits, config: Config, raising: Raising
 ) -> Iterator[str]:
     limit, sentence = _STATUS_LIMITS.get(compiled.status, ("", "failed; nothing was run"))
-    if not limit:
+    if limit:
+        name = _COMPILER.get(limit, limit)
+        yield _advice(f"the compiler {sentence}", name, getattr(limits, name, None), config, raising)
+    else:
         yield f"the compiler {sentence}."
-        return
-    name = _COMPILER.get(compiled.status, limit)
-    yield _advice(f"the compiler {sentence}", name, getattr(limits, name, None), config, raising)
+    for met in compiled.limits_hit.keys() - {limit}:
+        name = _COMPILER.get(met, met)
+        sentence = _MET.get(met, f"the limit {met} was met")
+        yield _advice(f"while it compiled, {sentence}", name, getattr(limits, name, None), config, raising)
 
 
 def _advice(sentence: str, name: str, value: float | None, config: Config, raising: Raising) -> str:

@@ -174,6 +174,11 @@ class Config:
     profiles: tuple[str, ...] = _setting(
         ("default", "strict"), _WORDS, "The seccomp profiles that a run may name."
     )
+    languages: tuple[str, ...] = _setting(
+        ("python", "javascript", "typescript", "bash"),
+        _WORDS,
+        "The languages that setup makes ready unless it is told; all means every one.",
+    )
     images: tuple[str, ...] = _setting(
         ("*",), _WORDS, "Shell patterns of the images that a run may name itself."
     )

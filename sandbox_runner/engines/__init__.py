@@ -10,9 +10,7 @@ from sandbox_runner.spec import ContainerSpec, Image, Job, ResolvedLimits
 if TYPE_CHECKING:
     from sandbox_runner.events import Event, Exited
 
-TOO_MUCH_LEFT = (
-    "What is in the workspace takes more than the run's memory; raise memory, or leave less."
-)
+TOO_MUCH_LEFT = "What is in the workspace takes more than the run's memory; raise memory, or leave less."
 
 Emit: TypeAlias = "Callable[[Event], Awaitable[None]]"
 

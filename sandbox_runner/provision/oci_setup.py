@@ -1,5 +1,6 @@
 """Makes a machine ready for the embedded engine: a runtime, and the root filesystems of our images."""
 
+from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
@@ -26,8 +27,9 @@ def prepare_oci(
     oci_runtime: str | None = None,
     base: str | None = None,
     fresh: bool = False,
+    wanted: Collection[str] | None = None,
 ) -> tuple[str, ...]:
-    """A runtime and all our images; the names of the images that were built.
+    """A runtime and our images; the names of the images that were built.
 
     Where a Docker engine answers it builds them, and they are unpacked from it; else they are made
     of Debian packages here. The arguments are as for `setup.prepare`.
@@ -38,12 +40,15 @@ def prepare_oci(
     try:
         connect().close()
     except EngineUnavailable:
-        return build_rootfs(host=host, folder=folder, consent=consent, report=report, fresh=fresh)
+        return build_rootfs(
+            host=host, folder=folder, consent=consent, report=report, fresh=fresh, wanted=wanted
+        )
     prepared = prepare(
-        connect, host=host, folder=folder, consent=consent, report=report, base=base, fresh=fresh
-    )
+        connect, host=host, folder=folder, consent=consent, report=report,
+        base=base, fresh=fresh, wanted=wanted,
+    )  # fmt: skip
     with closing(connect()) as api:
-        unpack_images(api, report=report)
+        unpack_images(api, tuple(prepared.images), report=report)
     return prepared.built
 
 

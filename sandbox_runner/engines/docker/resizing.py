@@ -1,5 +1,6 @@
 """Another memory limit for a container that runs no job: a call that blocks."""
 
+import re
 from typing import TYPE_CHECKING
 
 from docker import errors as docker_errors
@@ -11,7 +12,8 @@ from sandbox_runner.errors import ControlNotEnforced, InvalidRequest
 if TYPE_CHECKING:
     from docker import APIClient
 
-_IN_USE = "device or resource busy"  # the kernel's answer to a limit below what cannot be freed
+# A limit below what cannot be freed: the kernel's own words, and runc's.
+_IN_USE = re.compile(r"device or resource busy|unable to set memory limit .*current usage", re.IGNORECASE)
 
 
 def set_memory(client: "APIClient", container_id: str, memory: int) -> None:
@@ -23,7 +25,7 @@ def set_memory(client: "APIClient", container_id: str, memory: int) -> None:
     try:
         repeatable(client.update_container)(container_id, mem_limit=memory, memswap_limit=memory)
     except docker_errors.APIError as error:
-        if _IN_USE in str(error.explanation).lower():
+        if _IN_USE.search(str(error.explanation)):
             raise InvalidRequest(TOO_MUCH_LEFT) from None
         raise
     held = repeatable(client.inspect_container)(container_id)["HostConfig"]
