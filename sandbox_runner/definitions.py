@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from sandbox_runner import agent
-from sandbox_runner.assets import asset_folder
+from sandbox_runner.assets import image_folders
 
 BASE = "base"
 REPOSITORY = "sandbox-runner"
@@ -32,8 +32,17 @@ def image_tag(name: str) -> str | None:
 @cache
 def image_names() -> tuple[str, ...]:
     """The images of this installation, each after the one it is built on."""
-    names = (path.parent.name for path in asset_folder("images").glob("*/Dockerfile"))
-    return tuple(sorted(names, key=lambda name: (name != BASE, name)))
+    return tuple(sorted(_folders(), key=lambda name: (name != BASE, name)))
+
+
+@cache
+def _folders() -> dict[str, Path]:
+    """The folder of each image. What an installation has itself nobody can replace."""
+    found: dict[str, Path] = {}
+    for folder in image_folders():
+        if (folder / "Dockerfile").is_file():
+            found.setdefault(folder.name, folder)
+    return found
 
 
 def has_agent(name: str) -> bool:
@@ -51,7 +60,9 @@ def image_files(name: str) -> dict[str, bytes]:
 
     Raises FileNotFoundError where there is no such image.
     """
-    return _contents(asset_folder("images") / name)
+    if name not in _folders():
+        raise FileNotFoundError(f"There is no image {name!r}.")
+    return _contents(_folders()[name])
 
 
 def agent_files() -> dict[str, bytes]:
@@ -94,8 +105,6 @@ def identity(name: str) -> dict[str, str]:
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    if not (folder / "Dockerfile").is_file():
-        raise FileNotFoundError(f"There is no image {folder.name!r} in {folder.parent}.")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(_files(folder))}
 
 

@@ -1,11 +1,18 @@
-"""What happens during a run, in order: Started, then Output and Truncated, then Artifact, then Exited."""
+"""What happens during a run, in order: Started, then Output and Truncated, then Artifact, then Exited.
+
+The output of a compiler, all of it, is the stream ``compiler``; the program's own comes after it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Stream = Literal["stdout", "stderr"]
-Status = Literal["exited", "signaled", "timed_out", "out_of_memory", "cpu_limit", "output_limit", "cancelled"]
+Stream = Literal["stdout", "stderr", "compiler"]
+STREAMS: tuple[Stream, ...] = ("stdout", "stderr", "compiler")
+Status = Literal[
+    "exited", "signaled", "timed_out", "out_of_memory", "cpu_limit", "output_limit", "cancelled",
+    "compile_failed",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +28,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The container is up and the program begins."""
+    """The container is up and the program, or its compiler, begins."""
 
     run_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Bytes the program wrote to ``stream``; ``offset`` counts the stream's bytes before them.
+    """Bytes that were written to ``stream``; ``offset`` counts the stream's bytes before them.
 
     ``text`` is the same, decoded incrementally as UTF-8 with replacement: a character
     split between two events is in the second.
@@ -64,7 +71,8 @@ class Exited:
     ``reason`` adds a word where the status alone does not tell, such as ``sandbox_broken``.
     ``limits_hit`` names each limit that was met, with its count. ``value`` is what the program
     gave back on its value channel, unchecked; None where it gave nothing. ``artifacts_omitted``
-    counts the files that were asked for, and there, but could not be given back.
+    counts the files that were asked for, and there, but could not be given back. ``compile`` is how the
+    compiler ended, where there was one; with the status ``compile_failed`` the rest tells of it as well.
     """
 
     status: Status
@@ -75,6 +83,7 @@ class Exited:
     limits_hit: Mapping[str, int] = field(default_factory=dict)
     value: bytes | None = None
     artifacts_omitted: int = 0
+    compile: "Exited | None" = None
 
 
 Event = Started | Output | Truncated | Artifact | Exited

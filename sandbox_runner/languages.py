@@ -7,6 +7,7 @@
     version = ["python3", "--version"]           a command that prints the version
     file = "main.py"                             the code's name in the workspace
     run = ["python3", "main.py"]                 the command that runs it there
+    compile = ["gcc", "-o", "program", "main.c"] the command before it that makes what it runs
     inline = ["python3", "-c", "{code}"]         the same in an image without our agent
     function = ["python3", "call.py", "main.py"] the command that calls its function `execute`
     packages = ["numpy"]                         what is installed, for people to read
@@ -14,10 +15,15 @@
     agent_env = { MPLBACKEND = "module://ours" } and what is added in images with our agent
     warm = "fork"                                how its interpreter can be up before there is a job
     preload = ["numpy"]                          modules that it then has imported already
+    image = "python"                             the folder of its image, where that is another
     selftest = { code = "…", stdout = "…" }      a program and what it must print
 
-`aliases`, `extensions`, `inline`, `function`, `packages`, `env`, `agent_env`, `warm` and `preload` may
-be left out. The image is the folder's own. A folder may define several languages.
+`aliases`, `extensions`, `compile`, `inline`, `function`, `packages`, `env`, `agent_env`, `warm` and
+`preload` may be left out. The image is the folder's own, unless `image` names another. A folder may
+define several languages.
+
+`compile` has limits of its own, and its output is apart from the program's; what it leaves in the
+workspace `run` finds there. Where it does not exit with 0 `run` is not run.
 
 With `warm` an interpreter waits for a program that takes no arguments: "fork" makes it a fork of PID 1,
 which is Python and divides itself (see `agent.usercustomize`); "start" has the agent start the command
@@ -31,16 +37,17 @@ with its value, and writes what that returned to descriptor 4, as JSON.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
-from sandbox_runner.assets import asset_folder
+from sandbox_runner.assets import image_folders
 from sandbox_runner.errors import SandboxError, UnknownLanguage
 
 CODE = "{code}"
+ALL = "all"
 FORK, START = WARM = "fork", "start"
 
 _NAME = re.compile(r"[a-z][a-z0-9+#_-]*")
@@ -62,8 +69,8 @@ class Language:
     """One language, as its `language.toml` defines it; see this module's docstring.
 
     ``image`` is the name of the image's folder. ``inline`` is None where a program in this
-    language can only be run from a file; ``function`` where nothing calls a function in it;
-    ``warm`` where no interpreter can wait.
+    language can only be run from a file; ``compile`` where it runs as it is; ``function`` where
+    nothing calls a function in it; ``warm`` where no interpreter can wait.
     """
 
     name: str
@@ -74,6 +81,7 @@ class Language:
     selftest: Selftest
     aliases: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
+    compile: tuple[str, ...] | None = None
     inline: tuple[str, ...] | None = None
     function: tuple[str, ...] | None = None
     packages: tuple[str, ...] = ()
@@ -85,13 +93,15 @@ class Language:
 
 @cache
 def load_languages(folder: Path | None = None) -> tuple[Language, ...]:
-    """Every language defined in ``folder`` (this installation's `images/`), by name.
+    """Every language defined in ``folder``, or in this installation and what was added to it, by name.
 
     Raises SandboxError where a definition is not valid, naming the file and what to change.
     """
     languages: list[Language] = []
-    for path in sorted((folder or asset_folder("images")).glob("*/language.toml")):
-        languages += _read(path)
+    folders = image_folders() if folder is None else sorted(folder.iterdir())
+    for each in folders:
+        if (each / "language.toml").is_file():
+            languages += _read(each / "language.toml")
     _refuse_doubles(languages)
     return tuple(sorted(languages, key=lambda language: language.name))
 
@@ -118,6 +128,17 @@ def language_for_path(path: str | PurePath) -> Language | None:
     return next((each for each in load_languages() if extension in each.extensions), None)
 
 
+def images_of(names: Iterable[str]) -> frozenset[str]:
+    """The images that programs in these languages run in; ``all`` means every language there is.
+
+    Raises UnknownLanguage.
+    """
+    wanted = frozenset(names)
+    if ALL in wanted:
+        return frozenset(language.image for language in load_languages())
+    return frozenset(find_language(name).image for name in wanted)
+
+
 def _meant(word: str, known: Mapping[str, object]) -> str:
     import difflib  # noqa: PLC0415 - only where something is wrong: it would cost each run its time to load
 
@@ -138,9 +159,10 @@ def _read(path: Path) -> list[Language]:
 
 def _language(path: Path, table: dict[str, Any]) -> Language:
     where = f"{path}: language {table.get('name', 'without a name')}"
-    values = _checked(where, table, Language, given=("image",))
+    table = {"image": path.parent.name, **table} if isinstance(table, dict) else table
+    values = _checked(where, table, Language)
     values["selftest"] = Selftest(**_checked(f"{where}: selftest", table["selftest"], Selftest))
-    language = Language(image=path.parent.name, **values)
+    language = Language(**values)
     _check_meaning(where, language)
     return language
 
@@ -184,7 +206,7 @@ def _check_meaning(where: str, language: Language) -> None:
             raise SandboxError(f"{where}: extension {extension!r} must be lower case, without the dot.")
     if not _FILE.fullmatch(language.file):
         raise SandboxError(f"{where}: file {language.file!r} must be a plain file name.")
-    if language.file not in language.run:
+    if language.compile is None and language.file not in language.run:
         raise SandboxError(f"{where}: run must hold {language.file!r}, the file that it runs.")
     if language.function is not None and language.file not in language.function:
         raise SandboxError(f"{where}: function must hold {language.file!r}, the file that it calls into.")

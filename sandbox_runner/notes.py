@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from sandbox_runner.config import Config, format_setting
+from sandbox_runner.events import Exited
 from sandbox_runner.result import RunResult
 from sandbox_runner.spec import ResolvedLimits
 
@@ -12,6 +13,7 @@ _STATUS_LIMITS = {
     "out_of_memory": ("memory", "ran out of its {value} of memory"),
     "output_limit": ("output", "ended after {value} of output"),
 }
+_COMPILER = {"wall_time": "compile_time", "memory": "compile_memory"}
 _MET = {
     "memory": "a process was killed at the memory limit of {value}",
     "pids": "no process could be started at the pids limit of {value}",
@@ -30,6 +32,10 @@ def limit_notes(
 
     ``again`` says how to run it once more and look for the cause.
     """
+    compiled = result.compile if result.status == "compile_failed" else None
+    if compiled is not None:
+        yield from _compiler_notes(compiled, limits, config, raising)
+        return
     limit, sentence = _STATUS_LIMITS.get(result.status, ("", ""))
     if limit:
         yield _advice(sentence, limit, getattr(limits, limit), config, raising)
@@ -43,6 +49,21 @@ def limit_notes(
                 f" ({count} times)" if count > 1 else ""
             )
             yield _advice(sentence, name, getattr(limits, name, None), config, raising)
+
+
+def _compiler_notes(
+    compiled: Exited, limits: ResolvedLimits, config: Config, raising: Raising
+) -> Iterator[str]:
+    limit, sentence = _STATUS_LIMITS.get(compiled.status, ("", "failed; nothing was run"))
+    if limit:
+        name = _COMPILER.get(limit, limit)
+        yield _advice(f"the compiler {sentence}", name, getattr(limits, name, None), config, raising)
+    else:
+        yield f"the compiler {sentence}."
+    for met in compiled.limits_hit.keys() - {limit}:
+        name = _COMPILER.get(met, met)
+        sentence = _MET.get(met, f"the limit {met} was met")
+        yield _advice(f"while it compiled, {sentence}", name, getattr(limits, name, None), config, raising)
 
 
 def _advice(sentence: str, name: str, value: float | None, config: Config, raising: Raising) -> str:

@@ -4,7 +4,7 @@ import codecs
 from collections import deque
 from dataclasses import dataclass
 
-from sandbox_runner.events import Output, Stream, Truncated
+from sandbox_runner.events import STREAMS, Output, Stream, Truncated
 
 _CUT = "\n[… {cut} bytes cut …]\n"
 
@@ -78,8 +78,8 @@ class Pending:
         self._size = 0
         self._entries: deque[tuple[Stream, int, bytearray]] = deque()
         self._dropped: dict[Stream, tuple[int, int]] = {}
-        self._decoders = {"stdout": _decoder(), "stderr": _decoder()}
-        self._ends: dict[Stream, int] = {"stdout": 0, "stderr": 0}
+        self._decoders = {stream: _decoder() for stream in STREAMS}
+        self._ends: dict[Stream, int] = dict.fromkeys(STREAMS, 0)
 
     def __bool__(self) -> bool:
         return bool(self._entries or self._dropped)

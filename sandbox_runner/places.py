@@ -1,8 +1,11 @@
-"""Where this package keeps what outlives a process."""
+"""Where this package keeps what outlives a process, and where people keep what they tell it."""
 
 import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+SYSTEM_CONFIG = Path("/etc/sandbox-runner")
 _ROOT = Path("/var/lib/sandbox-runner")
 
 
@@ -12,3 +15,16 @@ def state_folder() -> Path:
         return _ROOT
     home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return home / "sandbox-runner"
+
+
+def config_folder(environ: Mapping[str, str]) -> Path | None:
+    """The user's own; None where the environment names no home.
+
+    ``$XDG_CONFIG_HOME/sandbox-runner``, by default below ``~/.config``, on Windows below ``%APPDATA%``.
+    """
+    folder = Path(environ.get("APPDATA" if sys.platform == "win32" else "XDG_CONFIG_HOME", ""))
+    if not folder.is_absolute():  # the XDG specification has a relative path ignored
+        if not environ.get("HOME"):
+            return None
+        folder = Path(environ["HOME"], ".config")
+    return folder / "sandbox-runner"

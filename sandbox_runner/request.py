@@ -58,6 +58,7 @@ class Limits:
     ``wall_time`` and ``cpu_time`` are seconds; ``memory``, ``workspace``, ``tmp``,
     ``capture`` (kept per stream) and ``output`` (hard cap, both streams) are bytes;
     ``cpus`` is a number of cores, ``pids`` a number of processes and threads.
+    A compiler has ``compile_time`` and ``compile_memory`` in place of the program's; the rest holds both.
 
     Raises InvalidRequest for a value that is not a positive, finite number.
     """
@@ -71,13 +72,15 @@ class Limits:
     tmp: int | str | None = None
     capture: int | str | None = None
     output: int | str | None = None
+    compile_time: float | None = None
+    compile_memory: int | str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("wall_time", "cpu_time", "cpus", "pids"):
+        for name in ("wall_time", "cpu_time", "cpus", "pids", "compile_time"):
             _positive(getattr(self, name), name)
         if isinstance(self.pids, float):
             raise InvalidRequest(f"pids must be a whole number, not {self.pids!r}.")
-        for name in ("memory", "workspace", "tmp", "capture", "output"):
+        for name in ("memory", "workspace", "tmp", "capture", "output", "compile_memory"):
             value = getattr(self, name)
             if value is not None and parse_size(value, name=name) == 0:
                 raise InvalidRequest(f"{name} must be greater than zero.")

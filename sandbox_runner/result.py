@@ -5,10 +5,8 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from sandbox_runner.events import Artifact, Exited, Output, Status, Stream, Usage
+from sandbox_runner.events import STREAMS, Artifact, Exited, Output, Status, Stream, Usage
 from sandbox_runner.output import Capture, Captured
-
-STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +19,9 @@ class RunResult:
     and bytes. ``artifacts`` are the files given back, in the order of their names, the shorter ones
     first; ``artifacts_omitted`` counts those that matched but did not fit the caps, or could not be
     read. ``value`` is what the program gave back on its value channel: bytes that nobody checked.
+
+    ``compile`` is how the compiler ended, in a language that has one. Where that was not with 0 the status
+    is ``compile_failed``, there was no program, and `compiler` says why.
     """
 
     run_id: str
@@ -34,6 +35,7 @@ class RunResult:
     artifacts: tuple[Artifact, ...] = ()
     artifacts_omitted: int = 0
     value: bytes | None = None
+    compile: Exited | None = None
 
     @property
     def stdout(self) -> str:
@@ -44,6 +46,11 @@ class RunResult:
     def stderr(self) -> str:
         """Standard error as text; a line in it counts the bytes that were cut."""
         return self.captured["stderr"].text
+
+    @property
+    def compiler(self) -> str:
+        """The compiler's output as text, as stdout is; empty where it said nothing, or there is none."""
+        return self.captured["compiler"].text
 
     @property
     def truncated(self) -> dict[Stream, int]:
@@ -70,7 +77,19 @@ class RunResult:
             "usage": asdict(self.usage),
             "artifacts": [_described(artifact) for artifact in self.artifacts],
             "artifacts_omitted": self.artifacts_omitted,
+            "compile": None if self.compile is None else _stage(self.compile, self.compiler),
         }
+
+
+def _stage(exited: Exited, output: str) -> dict[str, Any]:
+    return {
+        "status": exited.status,
+        "exit_code": exited.exit_code,
+        "signal": exited.signal,
+        "output": output,
+        "limits_hit": dict(exited.limits_hit),
+        "usage": asdict(exited.usage),
+    }
 
 
 def _described(artifact: Artifact) -> dict[str, Any]:
@@ -105,4 +124,5 @@ class Collector:
             artifacts=tuple(self.artifacts),
             artifacts_omitted=exited.artifacts_omitted,
             value=exited.value,
+            compile=exited.compile,
         )

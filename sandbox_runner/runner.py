@@ -5,28 +5,28 @@ request → check → place → image → admit → engine.create → execute �
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
 from sandbox_runner.capacity import Capacity, Place, Room, room
-from sandbox_runner.definitions import has_agent, image_names
 from sandbox_runner.engines import Container, Engine
 from sandbox_runner.engines.choice import DOCKER, open_engine
-from sandbox_runner.errors import SandboxError
+from sandbox_runner.errors import ImageNotFound, SandboxError
 from sandbox_runner.events import Artifact, Event, Exited, Output, Started
-from sandbox_runner.hardening import LABEL_RUN
+from sandbox_runner.hardening import COMMAND_IMAGE, LABEL_RUN
 from sandbox_runner.head_start import HeadStart, admitted
 from sandbox_runner.keeping import Keeper, open_keeper
-from sandbox_runner.languages import Language, find_language
+from sandbox_runner.languages import Language, find_language, images_of
 from sandbox_runner.output import Pending
 from sandbox_runner.placement import Placements
-from sandbox_runner.policy import Policy, check, image_name
+from sandbox_runner.policy import Policy, check, container_limits, image_name
 from sandbox_runner.request import LOCAL_USER, Limits, Principal, RunRequest
 from sandbox_runner.result import Collector, RunResult
-from sandbox_runner.spec import Admission, Job
+from sandbox_runner.spec import Admission
+from sandbox_runner.stages import executed
 from sandbox_runner.watchdog import Watchdog, guarded
 
 if TYPE_CHECKING:
@@ -114,12 +114,12 @@ class RunStream:
             self._collector.artifacts.append(event)
         self._news.set()
 
-    async def _drive(self, container: Container, job: Job) -> None:
-        """Runs the job to its end; what it raises is kept for whoever asks for the result."""
+    async def _drive(self, container: Container, admission: Admission) -> None:
+        """Runs what was admitted to its end; what it raises is kept for whoever asks for the result."""
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._cancel_when_asked, container)
-                self.exited = await container.execute(job, self._emit)
+                self.exited = await executed(container, admission, self._emit)
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             error = _first(group)
@@ -149,9 +149,11 @@ class Runner:
         keeper: Keeper,
         placements: Placements,
         *,
+        needed: Collection[str] = (),
         engine_name: str = DOCKER,
     ) -> None:
         self._engine = engine
+        self._needed = needed
         self._policy = policy
         self._capacity = capacity
         self._watchdog = watchdog
@@ -182,12 +184,20 @@ class Runner:
                     yield runner
 
     async def check_ready(self) -> None:
-        """Returns where programs of every language can be run.
+        """Returns where programs of every configured language, and commands, can be run.
 
         Raises EngineUnavailable where the engine does not answer, ImageNotFound where an image is missing.
         """
-        for name in filter(has_agent, image_names()):
+        for name in sorted(self._needed):
             await self._engine.image(name)
+
+    async def has(self, language: Language) -> bool:
+        """Whether the image of ``language`` is there. Raises EngineUnavailable."""
+        try:
+            await self._engine.image(language.image)
+        except ImageNotFound:
+            return False
+        return True
 
     async def run(self, request: RunRequest, principal: Principal = LOCAL_USER) -> RunResult:
         """Runs ``request`` to its end. Cancelling the call removes the container.
@@ -241,7 +251,8 @@ class Runner:
         """The container for ``request``, in its place among those that run until it is gone."""
         limits = check(self._policy, request, language=language)
         async with AsyncExitStack() as stack:
-            place = await stack.enter_async_context(self._capacity.place(principal.id, memory=limits.memory))
+            memory = container_limits(limits, language).memory
+            place = await stack.enter_async_context(self._capacity.place(principal.id, memory=memory))
             image = await self._engine.image(image_name(request, language))
             admitting = admitted(
                 self._policy, request, principal,
@@ -274,7 +285,10 @@ async def runner_on(
         if pool and config.pool_max:
             source = await stack.enter_async_context(_pooled(engine, capacity, placements, config))
         keeper = await stack.enter_async_context(open_keeper())
-        yield Runner(source, config.policy(), capacity, watchdog, keeper, placements, engine_name=engine_name)
+        yield Runner(
+            source, config.policy(), capacity, watchdog, keeper, placements,
+            needed={COMMAND_IMAGE, *images_of(config.languages)}, engine_name=engine_name,
+        )  # fmt: skip
 
 
 def _pooled(
@@ -308,7 +322,7 @@ async def _driven(container: Container, admission: Admission, *, lossless: bool)
     run = RunStream(run_id, Collector(run_id, capture=admission.job.limits.capture), lossless=lossless)
     with _plain_errors():
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run._drive, container, admission.job)
+            tasks.start_soon(run._drive, container, admission)
             try:
                 yield run
             finally:

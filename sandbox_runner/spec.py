@@ -55,6 +55,8 @@ class ResolvedLimits:
     tmp: int
     capture: int
     output: int
+    compile_time: float
+    compile_memory: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +148,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A request that was allowed: the container for it and the job to hand to it."""
+    """A request that was allowed: the container for it and the job to hand to it.
+
+    ``compile`` is a job before it, with limits of its own: the compiler, which leaves the program behind.
+    """
 
     spec: ContainerSpec
     job: Job
+    compile: Job | None = None

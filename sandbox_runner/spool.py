@@ -8,7 +8,7 @@ import tempfile
 from collections import OrderedDict
 from typing import IO
 
-from sandbox_runner.events import Artifact, Stream
+from sandbox_runner.events import STREAMS, Artifact, Stream
 
 _IN_MEMORY = 1 << 16  # bytes of a stream that are kept without a file
 
@@ -63,8 +63,8 @@ class Record:
 
     def __init__(self, spool: "Spool") -> None:
         self._spool = spool
-        self._kept: dict[Stream, _Bytes] = {"stdout": _Bytes(), "stderr": _Bytes()}
-        self._totals: dict[Stream, int] = {"stdout": 0, "stderr": 0}
+        self._kept: dict[Stream, _Bytes] = {stream: _Bytes() for stream in STREAMS}
+        self._totals: dict[Stream, int] = dict.fromkeys(STREAMS, 0)
         self._attached: tuple[Artifact, ...] = ()
         self.discarded = False
 
@@ -121,7 +121,7 @@ class Record:
             self._spool.forget(self)
             for kept in self._kept.values():
                 kept.close()
-            self._kept = {"stdout": _Bytes(), "stderr": _Bytes()}
+            self._kept = {stream: _Bytes() for stream in STREAMS}
             self._attached = ()
 
 

@@ -28,12 +28,16 @@ _INTERRUPTED = 128 + 2
 
 
 def exit_status(result: "RunResult") -> int:
-    """The exit status that reports ``result``: the program's own code, 128 + signal, or its outcome's."""
-    if result.exit_code is not None:
-        return result.exit_code
-    if result.signal is not None:
-        return 128 + result.signal
-    return _BY_STATUS.get(result.status, FAILED)
+    """The exit status that reports ``result``: the program's own code, 128 + signal, or its outcome's.
+
+    Where the program did not compile it is the compiler's.
+    """
+    ended = result.compile if result.status == "compile_failed" and result.compile else result
+    if ended.exit_code is not None:
+        return ended.exit_code
+    if ended.signal is not None:
+        return 128 + ended.signal
+    return _BY_STATUS.get(ended.status, FAILED)
 
 
 def error_status(error: SandboxError) -> int:

@@ -133,7 +133,9 @@ def _begun(config: Config, request: RunRequest) -> Iterator[HeadStart | None]:
 
 
 def _say_notes(result: "RunResult", limits: ResolvedLimits, config: Config) -> None:
-    if result.status in ("exited", "signaled") and not result.limits_hit and not result.reason:
+    # A compiler that failed has said why on stderr.
+    by_itself = result.status in ("exited", "signaled") or (result.compile and result.compile.exit_code)
+    if by_itself and not result.limits_hit and not result.reason:
         return
     from sandbox_runner.cli.notes import notes  # noqa: PLC0415 - few runs have any
 

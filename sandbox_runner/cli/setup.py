@@ -15,6 +15,8 @@ from sandbox_runner.cli.parsing import add_settings, settings
 from sandbox_runner.cli.progress import Display, shown_progress
 from sandbox_runner.config import Config, load_config
 from sandbox_runner.errors import BuildFailed, InvalidRequest
+from sandbox_runner.hardening import COMMAND_IMAGE
+from sandbox_runner.languages import Language, images_of, load_languages
 from sandbox_runner.places import state_folder
 from sandbox_runner.request import RunRequest
 
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
 
     from sandbox_runner.provision.progress import Report
     from sandbox_runner.provision.selftest import Outcome
+    from sandbox_runner.runner import Runner
 
 EXAMPLES = """\
 sandbox-runner setup
 sudo sandbox-runner setup --yes
+sandbox-runner setup --languages python,c,go
+sandbox-runner setup --languages all
 sandbox-runner setup --base debian:trixie
 sandbox-runner setup --fresh
 sudo sandbox-runner setup --engine oci --yes
@@ -44,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "docker-archive:FILE, docker-daemon:NAME",
     )  # fmt: skip
     parser.add_argument("--as", dest="name", metavar="NAME", help="what 'run --image' calls that image")
+    parser.add_argument(
+        "--languages",
+        metavar="L,…",
+        help="the languages to make ready, or all; what is there already is kept up to date as well",
+    )
     parser.add_argument("--fresh", action="store_true", help="build all anew, with the newest packages")
     add_settings(parser)
 
@@ -52,7 +62,11 @@ def execute(arguments: argparse.Namespace) -> int:
     """Finds or makes an engine, builds the images, runs their self-tests."""
     from sandbox_runner.provision.selftest import require_passed  # noqa: PLC0415 - loads the SDK
 
-    config = load_config(flags=settings(arguments)).config
+    flags = settings(arguments)
+    if arguments.languages is not None:
+        flags["languages"] = arguments.languages
+    config = load_config(flags=flags).config
+    images_of(config.languages)  # an unknown one is refused before anything is done
     engine = arguments.engine or ("oci" if config.engine == "oci" else "docker")
     _check_images(arguments, engine)
     with _last_lines(), shown_progress() as display:
@@ -86,6 +100,7 @@ def _prepare_docker(arguments: argparse.Namespace, config: Config, display: Disp
         remote=bool(config.docker_host or os.environ.get("DOCKER_HOST")),
         base=arguments.base,
         fresh=arguments.fresh,
+        wanted=_wanted(config),
     ).built
 
 
@@ -103,7 +118,12 @@ def _prepare_oci(arguments: argparse.Namespace, config: Config, display: Display
         max_image=config.max_image,
         base=arguments.base,
         fresh=arguments.fresh,
+        wanted=_wanted(config),
     )
+
+
+def _wanted(config: Config) -> frozenset[str]:
+    return images_of(config.languages) | {COMMAND_IMAGE}
 
 
 def connector(config: Config) -> Callable[[], "APIClient"]:
@@ -123,7 +143,12 @@ async def _selftests(config: Config, report: "Report") -> "tuple[Outcome, ...]":
             result = await runner.run(RunRequest(language=language, code=code))
             return result.stdout if result.ok else f"{result.stdout}{result.stderr}[{result.status}]"
 
-        return await run_selftests(run, report=report)
+        return await run_selftests(run, await _ready(runner), report=report)
+
+
+async def _ready(runner: "Runner") -> list[Language]:
+    """The languages whose images are there."""
+    return [language for language in load_languages() if await runner.has(language)]
 
 
 @contextmanager

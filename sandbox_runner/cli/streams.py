@@ -63,7 +63,8 @@ class Terminal:
 
     def __init__(self) -> None:
         self._lane = Lane("output")
-        self._descriptors = {"stdout": _descriptor(sys.stdout), "stderr": _descriptor(sys.stderr)}
+        messages = _descriptor(sys.stderr)
+        self._descriptors = {"stdout": _descriptor(sys.stdout), "stderr": messages, "compiler": messages}
 
     async def write(self, stream: "Stream", data: bytes) -> None:
         """Returns when all of ``data`` is written. Raises OSError where no more is taken."""

@@ -24,6 +24,7 @@ KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.@-]{0,62}):sha256:([0-9a-f]{64})
 """A key of the HTTP server as it is stored: whose it is, and the SHA-256 of its secret."""
 _LIMITED = (
     "wall_time", "cpu_time", "memory", "cpus", "pids", "workspace", "tmp", "capture", "output",
+    "compile_time", "compile_memory",
 )  # fmt: skip
 
 
@@ -176,6 +177,11 @@ class Config:
     profiles: tuple[str, ...] = _setting(
         ("default", "strict"), _WORDS, "The seccomp profiles that a run may name."
     )
+    languages: tuple[str, ...] = _setting(
+        ("python", "javascript", "typescript", "bash"),
+        _WORDS,
+        "The languages that setup makes ready unless it is told; all means every one.",
+    )
     images: tuple[str, ...] = _setting(
         ("*",), _WORDS, "Shell patterns of the images that a run may name itself."
     )
@@ -194,6 +200,9 @@ class Config:
     )
     output: int = _setting(64 * _MIB, _SIZE, "Output, of both streams, at which a run is ended.")
 
+    compile_time: float = _setting(60.0, _SECONDS, "How long a program may take to compile.")
+    compile_memory: int = _setting(_GIB, _MEMORY, "Memory for compiling a program, without swap.")
+
     max_wall_time: float = _setting(600.0, _SECONDS, "Ceiling of wall_time.")
     max_cpu_time: float = _setting(3600.0, _SECONDS, "Ceiling of cpu_time.")
     max_memory: int = _setting(4 * _GIB, _MEMORY, "Ceiling of memory.")
@@ -203,6 +212,8 @@ class Config:
     max_tmp: int = _setting(512 * _MIB, _SIZE, "Ceiling of tmp.")
     max_capture: int = _setting(16 * _MIB, _SIZE, "Ceiling of capture.")
     max_output: int = _setting(_GIB, _SIZE, "Ceiling of output.")
+    max_compile_time: float = _setting(600.0, _SECONDS, "Ceiling of compile_time.")
+    max_compile_memory: int = _setting(4 * _GIB, _MEMORY, "Ceiling of compile_memory.")
     max_code: int = _setting(_MIB, _SIZE, "Size of a program's code.")
     max_files: int = _setting(256, _COUNT, "Files that a run may bring.")
     max_file_bytes: int = _setting(64 * _MIB, _SIZE, "Size of these files in all.")

@@ -21,6 +21,7 @@ from typing import Any
 
 from sandbox_runner.config.settings import SETTINGS, Config, checked
 from sandbox_runner.errors import ConfigError
+from sandbox_runner.places import SYSTEM_CONFIG, config_folder
 
 PREFIX = "SANDBOX_RUNNER_"
 FILE_VARIABLE = PREFIX + "CONFIG"
@@ -58,17 +59,13 @@ def load_config(
 
 def user_file(environ: Mapping[str, str]) -> Path | None:
     """Where this user's file is looked for; None where the environment names no home."""
-    folder = Path(environ.get("APPDATA" if sys.platform == "win32" else "XDG_CONFIG_HOME", ""))
-    if not folder.is_absolute():  # the XDG specification has a relative path ignored
-        if not environ.get("HOME"):
-            return None
-        folder = Path(environ["HOME"], ".config")
-    return folder / "sandbox-runner" / "config.toml"
+    folder = config_folder(environ)
+    return folder / "config.toml" if folder else None
 
 
 def _from_file(environ: Mapping[str, str]) -> Iterator[tuple[str, str, object]]:
     explicit = environ.get(FILE_VARIABLE)
-    system = None if sys.platform == "win32" else Path("/etc/sandbox-runner/config.toml")
+    system = None if sys.platform == "win32" else SYSTEM_CONFIG / "config.toml"
     for path in [Path(explicit)] if explicit else [user_file(environ), system]:
         values = _read(path) if path else None
         if values is None:

@@ -10,6 +10,8 @@ from sandbox_runner.spec import ContainerSpec, Image, Job, ResolvedLimits
 if TYPE_CHECKING:
     from sandbox_runner.events import Event, Exited
 
+TOO_MUCH_LEFT = "What is in the workspace takes more than the run's memory; raise memory, or leave less."
+
 Emit: TypeAlias = "Callable[[Event], Awaitable[None]]"
 
 
@@ -52,9 +54,10 @@ class Container(Protocol):
         ...
 
     async def resize(self, limits: ResolvedLimits) -> None:
-        """Gives a container that has no job yet the limits that its engine ``resizes``.
+        """Gives a container that runs no job the memory, cpus and pids of ``limits``.
 
-        Raises ControlNotEnforced where it cannot.
+        Raises ControlNotEnforced where it cannot, InvalidRequest where what the jobs so far have left in the
+        workspace takes more than that memory.
         """
         ...
 
@@ -69,7 +72,8 @@ class Container(Protocol):
 class Engine(Protocol):
     """A container engine: all that `runner` knows of one.
 
-    ``resizes`` names the limits that it can change while a container waits for its job.
+    ``resizes`` names the limits that it changes so fast that a waiting container may be taken for a run of
+    others.
     """
 
     resizes: Collection[str]

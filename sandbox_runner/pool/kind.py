@@ -11,7 +11,7 @@ Kind = Hashable
 
 # All else must be equal: a field that someone adds later divides the kinds until it is named here.
 _OF_ONE_CONTAINER = {"name", "uid", "gid", "labels", "limits"}
-_IN_THE_JOB = {"wall_time", "cpu_time", "capture", "output"}
+_IN_THE_JOB = {"wall_time", "cpu_time", "capture", "output", "compile_time", "compile_memory"}
 
 
 def kind_of(spec: ContainerSpec, *, resizes: Collection[str] = ()) -> Kind | None:

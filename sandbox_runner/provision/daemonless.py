@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sandbox_runner import definitions
@@ -40,7 +40,13 @@ _ENV = {
 
 
 def build_rootfs(
-    *, host: Host, folder: Path, consent: Consent, report: Report, fresh: bool = False
+    *,
+    host: Host,
+    folder: Path,
+    consent: Consent,
+    report: Report,
+    fresh: bool = False,
+    wanted: Collection[str] | None = None,
 ) -> tuple[str, ...]:
     """Builds each image that is not as this version defines it; the names of those that are new.
 
@@ -50,6 +56,8 @@ def build_rootfs(
     try:
         for name in definitions.image_names():
             stored = find_stored(name)
+            if stored is None and wanted is not None and name not in {*wanted, definitions.BASE}:
+                continue
             if fresh or stored is None or not definitions.is_current(stored.labels):
                 if name == definitions.BASE:
                     require_tools(host, folder, consent, report)

@@ -1,6 +1,6 @@
 """Makes a machine ready for the embedded engine: a runtime, and the root filesystems of our images."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -31,8 +31,9 @@ def prepare_oci(
     fresh: bool = False,
     images: Sequence[Reference] = (),
     max_image: int = 0,
+    wanted: Collection[str] | None = None,
 ) -> tuple[str, ...]:
-    """A runtime and all our images; the names of the images that were built.
+    """A runtime and our images; the names of the images that were built.
 
     Where a Docker engine answers it builds them, and they are unpacked from it; else they are made
     of Debian packages here. Then ``images``, which are not ours, are taken in, each of ``max_image``
@@ -44,13 +45,17 @@ def prepare_oci(
     try:
         connect().close()
     except EngineUnavailable:
-        built = build_rootfs(host=host, folder=folder, consent=consent, report=report, fresh=fresh)
+        built = build_rootfs(
+            host=host, folder=folder, consent=consent, report=report, fresh=fresh, wanted=wanted
+        )
     else:
-        built = prepare(
-            connect, host=host, folder=folder, consent=consent, report=report, base=base, fresh=fresh
-        ).built
+        prepared = prepare(
+            connect, host=host, folder=folder, consent=consent, report=report,
+            base=base, fresh=fresh, wanted=wanted,
+        )  # fmt: skip
+        built = prepared.built
         with closing(connect()) as api:
-            unpack_images(api, report=report)
+            unpack_images(api, tuple(prepared.images), report=report)
     take_in(images, most=max_image, host=host, folder=folder, consent=consent, report=report)
     return built
 

@@ -1,10 +1,10 @@
 """Runs the self-test of each language through whatever runs programs, and tells which hold."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from sandbox_runner.errors import BuildFailed
-from sandbox_runner.languages import Language, load_languages
+from sandbox_runner.languages import Language
 from sandbox_runner.provision.progress import Progress, Report
 
 RunProgram = Callable[[str, str], Awaitable[str]]
@@ -24,12 +24,13 @@ class Outcome:
         return self.printed == self.language.selftest.stdout
 
 
-async def run_selftests(run: RunProgram, *, report: Report) -> tuple[Outcome, ...]:
-    """The outcome for every language, one after the other.
+async def run_selftests(
+    run: RunProgram, languages: Sequence[Language], *, report: Report
+) -> tuple[Outcome, ...]:
+    """The outcome for each of the languages, one after the other.
 
     Raises what ``run`` raises.
     """
-    languages = load_languages()
     outcomes = []
     for done, language in enumerate(languages):
         report(Progress("selftest", language.name, "running", done, len(languages)))

@@ -1,5 +1,6 @@
 """Makes a machine ready for runs: an engine, the base image, our images. Harmless to run again."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,10 +34,12 @@ def prepare(
     remote: bool = False,
     base: str | None = None,
     fresh: bool = False,
+    wanted: Collection[str] | None = None,
     repository: str = definitions.REPOSITORY,
 ) -> Prepared:
-    """An engine with all our images on it, as this version defines them.
+    """An engine with our images on it, as this version defines them.
 
+    ``wanted`` are those that must be there; the others are built only where an older one is. None means all.
     ``base`` names another image to build on; ``fresh`` builds all anew, with the newest packages.
     ``remote``, ``host``, ``consent`` and ``folder`` are as for `ensure_engine`. Takes minutes the
     first time and a moment after that. The self-tests come after it: see `selftest`.
@@ -50,7 +53,7 @@ def prepare(
             found = obtain_base(
                 api, base, host=host, folder=folder, consent=consent, report=report, repository=repository
             )
-        return build_images(api, found, report=report, fresh=fresh, repository=repository)
+        return build_images(api, found, report=report, fresh=fresh, wanted=wanted, repository=repository)
     finally:
         api.close()
 
@@ -66,6 +69,7 @@ def build_images(
     *,
     report: Report,
     fresh: bool = False,
+    wanted: Collection[str] | None = None,
     repository: str = definitions.REPOSITORY,
 ) -> Prepared:
     """Builds each image that is not as this version defines it, and removes what that replaces.
@@ -74,7 +78,7 @@ def build_images(
     """
     images: dict[str, str] = {}
     built: list[str] = []
-    for name in definitions.image_names():
+    for name in _chosen(api, wanted, repository):
         if name == definitions.BASE:
             parent = base
         else:
@@ -88,3 +92,14 @@ def build_images(
         report(Progress("image", name, "is ready", 1, 1))
     remove_replaced(api, tuple(reversed(definitions.image_names())), report=report)
     return Prepared(images=images, built=tuple(built))
+
+
+def _chosen(api: "APIClient", wanted: Collection[str] | None, repository: str) -> list[str]:
+    return [
+        name
+        for name in definitions.image_names()
+        if wanted is None
+        or name in wanted
+        or not definitions.has_agent(name)
+        or current_id(api, f"{repository}/{name}:latest", {}) is not None
+    ]

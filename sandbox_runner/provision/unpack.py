@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,12 +36,18 @@ _EMPTY_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
 _CHUNK = 1 << 20
 
 
-def unpack_images(api: "APIClient", *, report: Report, repository: str = definitions.REPOSITORY) -> None:
-    """Unpacks each image with an agent that is not unpacked yet, and removes what that replaces.
+def unpack_images(
+    api: "APIClient",
+    names: Iterable[str],
+    *,
+    report: Report,
+    repository: str = definitions.REPOSITORY,
+) -> None:
+    """Unpacks each of these images that is not unpacked yet and has an agent; removes what that replaces.
 
     Raises BuildFailed.
     """
-    for name in filter(definitions.has_agent, definitions.image_names()):
+    for name in filter(definitions.has_agent, names):
         found = api.inspect_image(f"{repository}/{name}:latest")
         image = StoredImage(str(found["Id"]), found["Config"]["Labels"])
         if find_stored(name) != image:

@@ -16,6 +16,8 @@ from sandbox_runner.server.runs import Run
 _RAISE = {
     "wall_time": "raise timeout_s, or do less",
     "memory": "raise memory_mb, or use less",
+    "compile_time": "compile less",
+    "compile_memory": "compile less",
     "cpu_time": "do less",
     "output": "print less, or write to a file and print its part",
     "pids": "start fewer processes and threads",
@@ -48,7 +50,7 @@ def notes(run: Run, result: RunResult, config: Config) -> list[str]:
     said = [f"{note[0].upper()}{note[1:]}" for note in raising]
     if result.status == "timed_out":
         said.append("Longer work can run with background=true; what was printed so far is here.")
-    if not result.ok:
+    if not result.ok and result.status != "compile_failed":
         said += _hints(run, result.captured["stderr"].tail or result.captured["stderr"].head)
     return said
 

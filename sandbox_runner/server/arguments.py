@@ -49,7 +49,7 @@ Background = Annotated[
     Field(description="return at once with a run_id; read_output then reads and waits, cancel_run ends it"),
 ]
 RunId = Annotated[str, Field(description="the run_id of an earlier answer")]
-StreamName = Annotated[Literal["stdout", "stderr"], Field(description="which output")]
+StreamName = Annotated[Literal["stdout", "stderr", "compiler"], Field(description="which output")]
 Offset = Annotated[int, Field(ge=0, description="byte to begin at; next_offset of the last answer reads on")]
 MaxBytes = Annotated[int, Field(gt=0, le=_MIB, description="the most to return")]
 Wait = Annotated[

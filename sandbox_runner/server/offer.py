@@ -8,7 +8,7 @@ from mcp_types import CallToolResult
 
 from sandbox_runner.config import Config, format_setting
 from sandbox_runner.errors import SandboxError
-from sandbox_runner.languages import Language, load_languages
+from sandbox_runner.languages import Language, images_of, load_languages
 from sandbox_runner.request import RunRequest
 from sandbox_runner.runner import Runner
 from sandbox_runner.server.render import page
@@ -31,7 +31,12 @@ class Offer:
         """List the languages that programs may be written in, their versions, packages and limits."""
         problem = await self._ask_versions()
         notes = [problem] if problem else []
-        languages = [self._info(language) for language in load_languages()]
+        configured = images_of(self.service.config.languages)
+        languages = [
+            self._info(language)
+            for language in load_languages()
+            if language.name in self.versions or language.image in configured
+        ]
         report = LanguageList(languages=languages, limits=_limits(self.service.config), notes=notes)
         return page(report, "\n".join(_lines(report)))
 
@@ -39,12 +44,11 @@ class Offer:
         """Fills in the versions that are not known yet; the reason where that is not possible."""
         async with self._asking:
             missing = [language for language in load_languages() if language.name not in self.versions]
-            if not missing:
-                return None
             try:
                 runner = await self.service.connection.runner()
                 for language in missing:
-                    self.versions[language.name] = await _version(runner, language)
+                    if await runner.has(language):
+                        self.versions[language.name] = await _version(runner, language)
             except SandboxError as error:
                 if not self.service.operator:
                     return "Some versions are not known at the moment."

@@ -13,7 +13,7 @@ from sandbox_runner.output import Captured
 from sandbox_runner.result import RunResult
 from sandbox_runner.server.advice import notes
 from sandbox_runner.server.pictures import Picture, pictures
-from sandbox_runner.server.reports import Cut, FunctionReport, Report, RunReport, RunUsage
+from sandbox_runner.server.reports import CompileReport, Cut, FunctionReport, Report, RunReport, RunUsage
 from sandbox_runner.server.runs import Run
 from sandbox_runner.server.text import neutral
 from sandbox_runner.server.values import decode_value
@@ -102,6 +102,7 @@ def ending(
         truncated=cuts,
         limits_hit=dict(result.limits_hit),
         usage=_usage(result),
+        compile=_compiled(result),
         figures=[picture.figure for picture in shown],
         **fields,
     )
@@ -131,6 +132,19 @@ def _usage(result: RunResult) -> RunUsage:
     )
 
 
+def _compiled(result: RunResult) -> CompileReport | None:
+    ended = result.compile
+    if ended is None:
+        return None
+    return CompileReport(
+        status=ended.status,
+        exit_code=ended.exit_code,
+        signal=ended.signal,
+        wall_time_s=round(ended.usage.wall_time, 4),
+        peak_memory_bytes=ended.usage.peak_memory,
+    )
+
+
 def _outputs(result: RunResult) -> tuple[dict[str, str], dict[Stream, Cut]]:
     texts: dict[str, str] = {}
     cuts: dict[Stream, Cut] = {}
@@ -157,10 +171,11 @@ def _lines(report: RunReport) -> Iterator[str]:
     yield from (f"Note: {note}" for note in report.notes)
     if isinstance(report, FunctionReport) and report.returned:
         yield f"value: {_json(report.value)}"
-    for stream, text in (("stdout", report.stdout), ("stderr", report.stderr)):
+    streams = {"compiler": report.compiler, "stdout": report.stdout, "stderr": report.stderr}
+    for stream, text in streams.items():
         if text:
             yield f"{stream}:\n{text}"
-    if report.usage is not None and not (report.stdout or report.stderr):
+    if report.usage is not None and not any(streams.values()):
         yield "(no output)"
     for figure in report.figures:
         yield f"figure: {figure.name} ({figure.mime_type}, {figure.bytes} bytes), attached"

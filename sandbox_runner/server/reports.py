@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal[
     "exited", "signaled", "timed_out", "out_of_memory", "cpu_limit", "output_limit", "cancelled",
-    "queued", "running", "refused", "busy", "failed",
+    "compile_failed", "queued", "running", "refused", "busy", "failed",
 ]  # fmt: skip
 
 
@@ -47,6 +47,16 @@ class Figure(Report):
     sha256: str
 
 
+class CompileReport(Report):
+    """How the compiler ended."""
+
+    status: Status = Field(description="exited: by itself, whatever its exit code; the others as for a run")
+    exit_code: int | None = None
+    signal: int | None = None
+    wall_time_s: float
+    peak_memory_bytes: int | None
+
+
 class RunReport(Report):
     """How a run ended, or that it runs, or why it did not."""
 
@@ -54,6 +64,7 @@ class RunReport(Report):
         description=(
             "exited and signaled: the program ended by itself, whatever its exit code; queued and running: "
             "it goes on, use read_output; refused: change the request; busy: retry; failed: see notes; "
+            "compile_failed: nothing was run, see compiler; "
             "the others name what ended it"
         )
     )
@@ -63,13 +74,15 @@ class RunReport(Report):
     notes: list[str] = Field(default_factory=list, description="what to know and to do next")
     stdout: str = ""
     stderr: str = ""
-    truncated: dict[Literal["stdout", "stderr"], Cut] = Field(
+    compiler: str = Field(default="", description="what the compiler printed")
+    truncated: dict[Literal["stdout", "stderr", "compiler"], Cut] = Field(
         default_factory=dict, description="streams that are longer than shown here"
     )
     limits_hit: dict[str, int] = Field(
         default_factory=dict, description="limits that were met, and how often"
     )
     usage: RunUsage | None = None
+    compile: CompileReport | None = Field(default=None, description="null where nothing is compiled")
     figures: list[Figure] = Field(default_factory=list)
     retry_after_s: float | None = Field(default=None, description="seconds to wait; set when status is busy")
 
@@ -91,7 +104,7 @@ class OutputPage(Report):
     status: Status = Field(description="the run's; refused: there is no such run, or change the request")
     run_id: str | None = None
     notes: list[str] = Field(default_factory=list, description="what to know and to do next")
-    stream: Literal["stdout", "stderr"] = "stdout"
+    stream: Literal["stdout", "stderr", "compiler"] = "stdout"
     offset: int = 0
     next_offset: int = Field(default=0, description="where to read on")
     total_bytes: int = Field(default=0, description="what the program has written so far")

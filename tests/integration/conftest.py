@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from chosen_languages import RUNNABLE
 from docker.errors import ImageNotFound
 
 from sandbox_runner.definitions import image_tag
@@ -58,7 +59,7 @@ def debian(docker_client, state_folder):
 def repository(docker_client, debian):
     """Where images built from this checkout are tagged; steps that the engine knows cost nothing."""
     name = f"sandbox-runner-tests-{os.getpid()}"
-    build_images(docker_client, debian, report=ignore, repository=name)
+    build_images(docker_client, debian, report=ignore, wanted=RUNNABLE, repository=name)
     yield name
     for tag in docker_client.images(name=f"{name}/*"):
         for each in tag["RepoTags"]:

@@ -2,15 +2,15 @@
 
 import anyio
 import pytest
+from chosen_languages import IMAGES, LANGUAGES, RUNNABLE
 
 from sandbox_runner import Runner, RunRequest, definitions, run
-from sandbox_runner.languages import find_language, load_languages
+from sandbox_runner.languages import find_language
 from sandbox_runner.provision.selftest import require_passed, run_selftests
 
 MODULES = {"pyyaml": "yaml", "pillow": "PIL.Image", "matplotlib": "matplotlib.pyplot"}
 COMMANDS = {"coreutils": "ls", "diffutils": "diff", "findutils": "find", "procps": "ps", "ripgrep": "rg"}
 OURS = "module://sandbox_runner_figures"
-RUNNABLE = [name for name in definitions.image_names() if definitions.has_agent(name)]
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def test_every_language_passes_its_self_test(repository):
                 result = await runner.run(RunRequest(language=language, code=code, image=image))
                 return result.stdout if result.exit_code == 0 else result.stdout + result.stderr
 
-            return await run_selftests(one, report=lambda progress: None)
+            return await run_selftests(one, LANGUAGES, report=lambda progress: None)
 
     outcomes = anyio.run(main)
-    assert len(outcomes) == len(load_languages())
+    assert len(outcomes) == len(LANGUAGES)
     require_passed(outcomes)
 
 
@@ -70,7 +70,7 @@ def test_every_command_that_is_promised_is_there(program, package):
     assert result.exit_code == 0, result.stderr
 
 
-@pytest.mark.parametrize("language", load_languages(), ids=lambda language: language.name)
+@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
 def test_every_language_tells_its_version(program, repository, language):
     image = f"{repository}/{language.image}:latest"
     result = run(command=language.version, image=image)
@@ -153,7 +153,7 @@ def test_git_works_for_a_user_without_a_name(program):
     assert (result.stdout, result.stderr) == ("sandbox <sandbox@localhost> one\n", "")
 
 
-@pytest.mark.parametrize("image", definitions.image_names())
+@pytest.mark.parametrize("image", IMAGES)
 def test_no_image_has_a_set_user_id_program_or_what_apt_leaves(inside, image):
     assert inside(image, "find / -xdev -perm /6000 -type f") == ""
     assert inside(image, "find /var/lib/apt/lists /var/cache/apt /var/log /tmp /root/.cache -type f") == (
@@ -170,7 +170,7 @@ def test_the_agent_is_compiled_so_that_no_run_checks_its_source(inside, image):
     assert inside(image, f'python3 -c "{code}"') == "{1}\n"
 
 
-@pytest.mark.parametrize("image", definitions.image_names())
+@pytest.mark.parametrize("image", IMAGES)
 def test_an_image_says_nothing_but_its_labels(docker_client, repository, image):
     config = docker_client.inspect_image(f"{repository}/{image}:latest")["Config"]
     assert definitions.is_current(config["Labels"])

@@ -67,7 +67,7 @@ def test_every_setting_has_a_description_a_unit_and_an_advice():
 def test_each_limit_has_a_ceiling_that_its_default_keeps():
     config = Config()
     limits = [name for name in SETTINGS if f"max_{name}" in SETTINGS]
-    assert len(limits) == 9
+    assert len(limits) == 11
     values = [(getattr(config, name), getattr(config, f"max_{name}")) for name in limits]
     assert all(value is None or value <= ceiling for value, ceiling in values)
 

@@ -45,7 +45,7 @@ def test_a_change_of_an_image_makes_that_image_older(checkout):
 
 
 def test_a_change_of_the_base_makes_every_image_older(checkout):
-    assert changed(checkout, "images/base/install.sh") == {"base", "node", "python", "shell"}
+    assert changed(checkout, "images/base/install.sh") == set(definitions.image_names())
 
 
 def test_a_change_of_the_agent_is_seen_apart_from_the_definitions(checkout):
@@ -69,7 +69,8 @@ def test_a_file_cannot_pass_for_two(checkout):
 
 
 def test_the_base_comes_before_what_is_built_on_it():
-    assert definitions.image_names() == ("base", "node", "python", "shell")
+    assert definitions.image_names()[0] == "base"
+    assert {"node", "python", "shell"} < set(definitions.image_names())
 
 
 def test_an_image_is_ours_only_by_its_short_name():

@@ -21,7 +21,17 @@ from sandbox_runner.request import InputFile
 from sandbox_runner.spec import Job, ResolvedLimits
 
 LIMITS = ResolvedLimits(
-    wall_time=1, cpu_time=1, memory=1, cpus=1, pids=1, workspace=1, tmp=1, capture=1, output=1
+    wall_time=1,
+    cpu_time=1,
+    memory=1,
+    cpus=1,
+    pids=1,
+    workspace=1,
+    tmp=1,
+    capture=1,
+    output=1,
+    compile_time=1,
+    compile_memory=1,
 )
 
 

@@ -85,7 +85,7 @@ def test_every_limit_divides_but_those_that_travel_with_the_job():
         for each in fields(ResolvedLimits)
         if kind_of(replace(PLAIN, limits=replace(PLAIN.limits, **{each.name: 7}))) == kind_of(PLAIN)
     }
-    assert alike == {"wall_time", "cpu_time", "capture", "output"}
+    assert alike == {"wall_time", "cpu_time", "capture", "output", "compile_time", "compile_memory"}
 
 
 def test_limits_that_the_engine_can_change_do_not_divide():

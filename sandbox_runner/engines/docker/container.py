@@ -14,6 +14,7 @@ from sandbox_runner.engines.docker.calls import Caller
 from sandbox_runner.engines.docker.channel import Channel, open_channel
 from sandbox_runner.engines.docker.demux import DemuxedChannel, DemuxedStreams
 from sandbox_runner.engines.docker.faults import repeatable
+from sandbox_runner.engines.docker.resizing import set_memory
 from sandbox_runner.engines.general_lane import Counts, GeneralLane, Handles
 from sandbox_runner.errors import ContainerLost, ControlNotEnforced, EngineError, StartFailed
 from sandbox_runner.events import Exited, Usage
@@ -39,6 +40,7 @@ class DockerContainer:
         self._channel = channel
         self._cancelled = False
         self._preload = beginning.spec.preload
+        self._limits = beginning.spec.limits
         self._lane: AgentLane | GeneralLane
         run_id = beginning.spec.labels[LABEL_RUN]
         if beginning.spec.image.agent:
@@ -76,7 +78,12 @@ class DockerContainer:
             await self._call(lambda: self._client.wait(self.id), abandon=True)
 
     async def resize(self, limits: ResolvedLimits) -> None:
-        raise ControlNotEnforced("The limits of a container cannot be changed here; make another one.")
+        held = self._limits
+        if (limits.cpus, limits.pids) != (held.cpus, held.pids):
+            raise ControlNotEnforced("Only the memory of a container can be changed here; make another one.")
+        if limits.memory != held.memory:
+            await self._call(lambda: set_memory(self._client, self.id, limits.memory))
+        self._limits = limits
 
     async def cancel(self) -> None:
         self._cancelled = True

@@ -5,6 +5,7 @@ bundle's config: a process can be started in one only by a call that Python does
 Every container's cgroup is in one slice, whose limits hold for all of them together.
 """
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from sandbox_runner.engines import TOO_MUCH_LEFT
 from sandbox_runner.engines.oci.mapping import CPU_PERIOD, resources
-from sandbox_runner.errors import ControlNotEnforced
+from sandbox_runner.errors import ControlNotEnforced, InvalidRequest
 from sandbox_runner.spec import ContainerSpec, ResolvedLimits
 
 SLICE = "sandbox-runner"
@@ -122,7 +124,19 @@ def make_cgroups(hierarchies: Hierarchies, path: str, spec: ContainerSpec) -> No
 
 
 def resize(hierarchies: Hierarchies, path: str, limits: ResolvedLimits) -> None:
-    """Gives a container other limits of memory, cpus and pids. Raises ControlNotEnforced, naming one."""
+    """Gives a container other limits of memory, cpus and pids.
+
+    Raises InvalidRequest where it holds more memory, ControlNotEnforced, naming a limit, for all else.
+    """
+    try:
+        _write_limits(hierarchies, path, limits)
+    except ControlNotEnforced as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EBUSY:
+            raise InvalidRequest(TOO_MUCH_LEFT) from None
+        raise
+
+
+def _write_limits(hierarchies: Hierarchies, path: str, limits: ResolvedLimits) -> None:
     if hierarchies.unified:
         folder = _UNIFIED / path
         _write("memory", folder / "memory.max", _whole_pages(limits.memory))

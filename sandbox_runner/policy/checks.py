@@ -1,13 +1,7 @@
-"""Decides: what a caller asked for, against what the operator allows, becomes a container.
+"""Refuses what can be refused without an engine, and resolves the limits of what cannot."""
 
-Everything here is pure. `check` refuses what can be refused without an engine; `admit`
-does the same and then writes the `ContainerSpec` and the `Job`, and nothing else does.
-"""
-
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -17,74 +11,16 @@ from sandbox_runner.agent.protocol import MAX_PATTERNS, MAX_VALUE
 from sandbox_runner.errors import InvalidRequest, LimitExceeded, NotPermitted
 from sandbox_runner.files import check_files
 from sandbox_runner.languages import Language, load_languages
-from sandbox_runner.program import make_job, pid_1
-from sandbox_runner.request import Principal, RunRequest, format_size, parse_size
+from sandbox_runner.policy.rules import CPU_GRACE, Policy
+from sandbox_runner.request import RunRequest, format_size, parse_size
 from sandbox_runner.spec import (
-    WORKSPACE,
-    Admission,
-    ContainerSpec,
-    Image,
-    Job,
-    Placement,
     ResolvedLimits,
-    Rlimit,
-    Tmpfs,
 )
 
-_SIZES = ("memory", "workspace", "tmp", "capture", "output")
-_NUMBERS = ("wall_time", "cpus", "pids")
+_SIZES = ("memory", "workspace", "tmp", "capture", "output", "compile_memory")
+_NUMBERS = ("wall_time", "cpus", "pids", "compile_time")
 # What a name may consist of: it becomes a part of the engine API's paths.
 _IMAGE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]|[/:@](?=[A-Za-z0-9])){0,511}")
-_CPU_GRACE = 1.0  # seconds over wall_time x cpus, so that the wall clock speaks first
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ceilings:
-    """The most that a request may ask for; units as in `request.Limits`, sizes in bytes."""
-
-    wall_time: float
-    cpu_time: float
-    memory: int
-    cpus: float
-    pids: int
-    workspace: int
-    tmp: int
-    capture: int
-    output: int
-    code: int
-    files: int
-    file_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """The operator's defaults, ceilings and grants.
-
-    ``cpu_time`` None means wall_time x cpus + 1 s. ``images`` are shell patterns for the
-    image names a request may name itself; ``profiles`` the seccomp profiles it may pick.
-    """
-
-    wall_time: float
-    cpu_time: float | None
-    memory: int
-    cpus: float
-    pids: int
-    workspace: int
-    tmp: int
-    capture: int
-    output: int
-    ceilings: Ceilings
-    profile: str
-    profiles: tuple[str, ...]
-    images: tuple[str, ...]
-    oci_runtime: str | None
-    cgroup_parent: str | None
-    require_user_namespace: bool
-
-
-def image_name(request: RunRequest, language: Language | None) -> str:
-    """The image that a request wants: its own, its language's, or the shell image for a command."""
-    return request.image or (language.image if language else hardening.COMMAND_IMAGE)
 
 
 def check(policy: Policy, request: RunRequest, *, language: Language | None) -> ResolvedLimits:
@@ -108,28 +44,6 @@ def check(policy: Policy, request: RunRequest, *, language: Language | None) -> 
     if profile not in policy.profiles:
         raise NotPermitted(f"Profile {profile!r} is not allowed here; allowed: {_words(policy.profiles)}.")
     return _resolve_limits(policy, request)
-
-
-def admit(
-    policy: Policy,
-    request: RunRequest,
-    principal: Principal,
-    *,
-    language: Language | None,
-    image: Image,
-    placement: Placement,
-) -> Admission:
-    """The container and the job for a request.
-
-    Raises what `check` raises, and InvalidRequest where an image without our agent cannot
-    do what is asked.
-    """
-    limits = check(policy, request, language=language)
-    job = make_job(request, language, image, limits)
-    argv, env = pid_1(request, language, image, job)
-    preload = language.preload if language and argv == language.run else ()
-    spec = _spec(policy, request, principal, image, placement, job, argv=argv, env=env, preload=preload)
-    return Admission(spec, job)
 
 
 def _check_program(policy: Policy, request: RunRequest) -> None:
@@ -232,14 +146,16 @@ def _resolve_limits(policy: Policy, request: RunRequest) -> ResolvedLimits:
     for name in _SIZES:
         given = getattr(asked, name)
         values[name] = getattr(policy, name) if given is None else parse_size(given, name=name)
-    cpu_time = policy.cpu_time or values["wall_time"] * values["cpus"] + _CPU_GRACE
-    values["cpu_time"] = asked.cpu_time or cpu_time
+    values["cpu_time"] = asked.cpu_time or policy.cpu_time or values["wall_time"] * values["cpus"] + CPU_GRACE
     for name in (*_NUMBERS, *_SIZES):
         _check_ceiling(name, values[name], getattr(policy.ceilings, name))
     if asked.cpu_time is not None:
         _check_ceiling("cpu_time", asked.cpu_time, policy.ceilings.cpu_time)
-    if values["memory"] < hardening.MIN_MEMORY:
-        raise InvalidRequest(f"memory must be at least {hardening.MIN_MEMORY} bytes; ask for 16m or more.")
+    for name in ("memory", "compile_memory"):
+        if values[name] < hardening.MIN_MEMORY:
+            raise InvalidRequest(
+                f"{name} must be at least {hardening.MIN_MEMORY} bytes; ask for 16m or more."
+            )
     if values["pids"] < hardening.MIN_PIDS:
         raise InvalidRequest(f"pids must be at least {hardening.MIN_PIDS}.")
     return ResolvedLimits(**values)
@@ -249,79 +165,6 @@ def _check_ceiling(name: str, value: float, ceiling: float) -> None:
     if value > ceiling:
         asked, most = (format_size(int(n)) if name in _SIZES else f"{n:g}" for n in (value, ceiling))
         raise LimitExceeded(f"{name} of {asked} is above the ceiling max_{name} of {most}; ask for less.")
-
-
-def _spec(
-    policy: Policy,
-    request: RunRequest,
-    principal: Principal,
-    image: Image,
-    placement: Placement,
-    job: Job,
-    *,
-    argv: tuple[str, ...],
-    env: Mapping[str, str],
-    preload: tuple[str, ...],
-) -> ContainerSpec:
-    limits = job.limits
-    return ContainerSpec(
-        name=f"sandbox-runner-{placement.run_id}",
-        image=image,
-        argv=argv,
-        env=env,
-        uid=placement.uid,
-        gid=placement.uid,
-        cwd=job.cwd,
-        hostname=hardening.HOSTNAME,
-        limits=limits,
-        tmpfs=_tmpfs(limits, placement.uid),
-        shm_size=hardening.SHM_SIZE,
-        rlimits=_rlimits(limits, image),
-        seccomp=request.profile or policy.profile,
-        capabilities=(),
-        no_new_privileges=True,
-        read_only_root=True,
-        network="none",
-        masked_paths=hardening.MASKED_PATHS,
-        readonly_paths=hardening.READONLY_PATHS,
-        oom_score_adj=hardening.OOM_SCORE_ADJ,
-        labels=_labels(request, principal, placement, limits),
-        oci_runtime=policy.oci_runtime,
-        cgroup_parent=policy.cgroup_parent,
-        require_user_namespace=policy.require_user_namespace,
-        preload=preload,
-    )
-
-
-def _tmpfs(limits: ResolvedLimits, uid: int) -> tuple[Tmpfs, ...]:
-    return (
-        Tmpfs(path=WORKSPACE, size=limits.workspace, inodes=16384, mode=0o700, exec=True, uid=uid),
-        Tmpfs(path="/tmp", size=limits.tmp, inodes=4096, mode=0o1777, exec=False),  # noqa: S108 - the container's
-    )
-
-
-def _rlimits(limits: ResolvedLimits, image: Image) -> tuple[Rlimit, ...]:
-    # Few values, so that one waiting container serves runs of different times.
-    step = hardening.RLIMIT_CPU_STEP if image.agent else 1
-    cpu = math.ceil((math.ceil(limits.cpu_time) + hardening.RLIMIT_CPU_GRACE) / step) * step
-    fsize = max(limits.workspace, limits.tmp) + hardening.RLIMIT_FSIZE_GRACE
-    return (*hardening.RLIMITS, Rlimit("cpu", cpu, cpu), Rlimit("fsize", fsize, fsize))
-
-
-def _labels(
-    request: RunRequest, principal: Principal, placement: Placement, limits: ResolvedLimits
-) -> dict[str, str]:
-    deadline = placement.created + math.ceil(limits.wall_time) + hardening.LEASE_GRACE
-    return {
-        hardening.LABEL_MANAGED: "1",
-        hardening.LABEL_INSTANCE: placement.instance,
-        hardening.LABEL_OWNER: placement.owner,
-        hardening.LABEL_RUN: placement.run_id,
-        hardening.LABEL_PRINCIPAL: principal.id,
-        hardening.LABEL_LANGUAGE: request.language or "",
-        hardening.LABEL_CREATED: str(placement.created),
-        hardening.LABEL_DEADLINE: str(deadline),
-    }
 
 
 def _words(patterns: tuple[str, ...]) -> str:

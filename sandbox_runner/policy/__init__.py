@@ -1,0 +1,11 @@
+"""Decides: what a caller asked for, against what the operator allows, becomes a container.
+
+Everything here is pure. `check` refuses what can be refused without an engine; `admit`
+does the same and then writes the `ContainerSpec` and the `Job`, and nothing else does.
+"""
+
+from sandbox_runner.policy.admission import admit
+from sandbox_runner.policy.checks import check
+from sandbox_runner.policy.rules import Ceilings, Policy, container_limits, image_name
+
+__all__ = ["Ceilings", "Policy", "admit", "check", "container_limits", "image_name"]
