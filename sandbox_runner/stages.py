@@ -15,6 +15,7 @@ async def executed(container: Container, admission: Admission, emit: Emit) -> Ex
     """How the run ended; its events go to ``emit``. Raises what `Container.execute` raises."""
     if admission.compile is None:
         return await container.execute(admission.job, emit)
+    await container.resize(admission.compile.limits)
     compiled = await container.execute(admission.compile, _of_compiler(emit))
     if compiled.status != "exited" or compiled.exit_code != 0:
         return _failed(compiled)

@@ -51,6 +51,7 @@ class Beginning:
         self._client = client
         self._address = address
         self._lock = Lock()
+        self.has_sentry = False
         self._removing = False
         self._gone = False
         self._ahead: Thread | None = None
@@ -61,8 +62,8 @@ class Beginning:
         with self._lock:
             if self._removing:
                 return
-            has_sentry = self._has_sentry()
-            self.container_id, warnings = _create(self._client, self.spec, has_sentry=has_sentry)
+            self.has_sentry = self._asks_for_sentry()
+            self.container_id, warnings = _create(self._client, self.spec, has_sentry=self.has_sentry)
             _refuse_weakened(warnings, swap_free=lambda: _swap_free(self._address))
             self.attached = self._client.attach_socket(self.container_id, params=_ATTACH)
 
@@ -80,7 +81,7 @@ class Beginning:
         if self._failure is not None:
             raise self._failure
 
-    def _has_sentry(self) -> bool:
+    def _asks_for_sentry(self) -> bool:
         """Whether the container is made for gVisor's kernel, which it is only where its runtime is named."""
         if self.spec.oci_runtime is not None:
             return self._runtimes.find(self.spec.oci_runtime).has_sentry

@@ -82,6 +82,11 @@ class DockerContainer:
         if (limits.cpus, limits.pids) != (held.cpus, held.pids):
             raise ControlNotEnforced("Only the memory of a container can be changed here; make another one.")
         if limits.memory != held.memory:
+            if self._beginning.has_sentry:
+                raise ControlNotEnforced(
+                    "A daemon cannot change the memory of a container of runsc, so nothing was run; "
+                    "give compile_memory the value of memory."
+                )
             await self._call(lambda: set_memory(self._client, self.id, limits.memory))
         self._limits = limits
 
