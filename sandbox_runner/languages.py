@@ -48,6 +48,7 @@ from sandbox_runner.errors import SandboxError, UnknownLanguage
 
 CODE = "{code}"
 ALL = "all"
+USUAL = ("python", "javascript", "typescript", "bash")  # what setup makes ready unless it is told
 FORK, START = WARM = "fork", "start"
 
 _NAME = re.compile(r"[a-z][a-z0-9+#_-]*")
@@ -137,6 +138,14 @@ def images_of(names: Iterable[str]) -> frozenset[str]:
     if ALL in wanted:
         return frozenset(language.image for language in load_languages())
     return frozenset(find_language(name).image for name in wanted)
+
+
+def setup_command(image: str) -> str:
+    """What an operator runs to get the image of this name."""
+    names = [language.name for language in load_languages() if language.image == image]
+    if not names or image in images_of(USUAL):
+        return "sandbox-runner setup"
+    return f"sandbox-runner setup --languages {names[0]}"
 
 
 def _meant(word: str, known: Mapping[str, object]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sandbox_runner import hardening
 from sandbox_runner.errors import ConfigError, InvalidRequest
+from sandbox_runner.languages import USUAL
 from sandbox_runner.policy import Ceilings, Policy
 from sandbox_runner.request import format_size, parse_size
 
@@ -178,7 +179,7 @@ class Config:
         ("default", "strict"), _WORDS, "The seccomp profiles that a run may name."
     )
     languages: tuple[str, ...] = _setting(
-        ("python", "javascript", "typescript", "bash"),
+        USUAL,
         _WORDS,
         "The languages that setup makes ready unless it is told; all means every one.",
     )
