@@ -37,10 +37,10 @@ def answered(server, schemas):
         jsonschema.validate(report, schemas[tool])
         if "status" in report:
             assert text.startswith(report["status"])
-            errs = report["status"] not in ("exited", "signaled", "queued", "running")
+            errs = report["status"] not in ("exited", "signaled", "compile_failed", "queued", "running")
             assert result["isError"] is errs
         assert all(note in text for note in report["notes"])
-        for stream in ("stdout", "stderr"):
+        for stream in ("stdout", "stderr", "compiler"):
             assert report.get(stream, "") in text
         return result
 
@@ -106,6 +106,24 @@ def test_a_failing_program_is_a_normal_answer(answered):
     assert (report["exit_code"], report["signal"]) == (3, None)
     assert (report["stdout"], report["stderr"]) == ("out\n", "err\n")
     assert result["content"][0]["text"].split("\n", 1)[1] == "stdout:\nout\n\nstderr:\nerr\n"
+
+
+def test_what_does_not_compile_is_a_normal_answer_with_the_compilers_words(answered, server):
+    report = answered("run_code", language="c", code="int main(void) { return missing; }")[
+        "structuredContent"
+    ]
+    assert (report["status"], report["exit_code"], report["stdout"]) == ("compile_failed", None, "")
+    assert (report["compile"]["status"], report["compile"]["exit_code"]) == ("exited", 1)
+    assert "missing" in report["compiler"]
+    read = server.call("read_output", run_id=report["run_id"], stream="compiler")["structuredContent"]
+    assert read["data"] == report["compiler"]
+
+
+def test_a_warning_of_the_compiler_comes_beside_the_programs_output(answered):
+    code = '#include <stdio.h>\nint main(void) { int unused; puts("hi"); return 0; }'
+    report = answered("run_code", language="c", code=code)["structuredContent"]
+    assert (report["status"], report["stdout"]) == ("exited", "hi\n")
+    assert "unused" in report["compiler"]
 
 
 def test_partial_output_comes_back_at_the_deadline(answered):

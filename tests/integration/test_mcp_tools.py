@@ -193,7 +193,7 @@ def test_texts_that_look_like_json_stay_texts(client, text):
 def test_languages_come_with_versions_packages_and_limits(either):
     report = either.call("list_languages").structured_content
     languages = {each["name"]: each for each in report["languages"]}
-    assert set(languages) == {"bash", "javascript", "python", "typescript"}
+    assert {"bash", "javascript", "python", "typescript"} <= set(languages)
     assert languages["python"]["version"].startswith("Python 3.")
     assert "pandas" in languages["python"]["packages"]
     assert languages["python"]["functions"] is True
