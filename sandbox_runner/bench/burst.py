@@ -13,7 +13,6 @@ from sandbox_runner.bench.cold import REQUEST
 from sandbox_runner.bench.figure import BARE, Bar, Figure, figure
 from sandbox_runner.bench.peers import Peer
 from sandbox_runner.bench.plan import Plan, Subject, peer_turn, take_turns
-from sandbox_runner.engines.choice import DOCKER
 from sandbox_runner.errors import EngineError, SandboxError
 from sandbox_runner.runner import Runner
 
@@ -50,7 +49,7 @@ async def _engine(plan: Plan, subject: Subject, size: int, bare: list[float], *,
                 failed += 1
 
         await once()
-        for _ in range(plan.times(5 if subject.name != DOCKER else 3, 1)):
+        for _ in range(1 if subject.is_slow else plan.times(3 if subject.has_daemon else 5, 1)):
             await subject.settle(runner, left=subject.config.pool_max if pool else 0)
             values += await _at_once(once, size)
     if failed == len(values):
@@ -61,7 +60,7 @@ async def _engine(plan: Plan, subject: Subject, size: int, bare: list[float], *,
         values,
         variant=f"{size} at once, {'pool' if pool else 'no pool'}",
         baseline=bare,
-        bars=_BARS if subject.name != DOCKER else (),
+        bars=() if subject.has_daemon or subject.is_slow else _BARS,
         notes={"failed": failed},
     )
     if made.met is None:

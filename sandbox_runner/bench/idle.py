@@ -10,7 +10,6 @@ from anyio import to_thread
 from sandbox_runner.bench.cold import run_once
 from sandbox_runner.bench.figure import BARE, Bar, Figure, figure
 from sandbox_runner.bench.plan import Plan, Subject
-from sandbox_runner.engines.choice import DOCKER
 from sandbox_runner.engines.live_runs import LiveRun
 from sandbox_runner.errors import EngineError
 from sandbox_runner.runner import Runner
@@ -42,7 +41,15 @@ async def _waiting(subject: Subject) -> Figure:
     sizes = [inside for inside, _ in first]
     shims = [beside for _, beside in first if beside]
     notes = {"with_its_shim_mb": sum(sizes) / len(sizes) + sum(shims) / len(shims)} if shims else {}
-    return figure("idle", subject.name, sizes, unit="MB", variant=variant, bars=_BARS, notes=notes)
+    return figure(
+        "idle",
+        subject.name,
+        sizes,
+        unit="MB",
+        variant=variant,
+        bars=() if subject.is_slow else _BARS,
+        notes=notes,
+    )
 
 
 async def _filled(subject: Subject, runner: Runner) -> list[LiveRun]:
@@ -66,7 +73,7 @@ def _first_process(subject: Subject, run: LiveRun) -> tuple[float, float]:
 
 
 def _pid(subject: Subject, run: LiveRun) -> int:
-    if subject.name == DOCKER:
+    if subject.has_daemon:
         from sandbox_runner.engines.docker.connection import connect  # noqa: PLC0415 - the SDK, for those who use it
 
         client = connect(subject.config.docker_host)

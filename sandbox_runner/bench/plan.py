@@ -14,9 +14,10 @@ from sandbox_runner.config import Config
 from sandbox_runner.engines.choice import DOCKER, OCI, open_engine
 from sandbox_runner.engines.live_runs import LiveRun
 from sandbox_runner.errors import ControlNotEnforced, EngineError
+from sandbox_runner.request import RunRequest
 from sandbox_runner.runner import Runner
 
-ENGINES = ("docker", "oci+crun", "oci+runc")
+ENGINES = ("docker", "docker+runsc", "oci+crun", "oci+runc", "oci+runsc")
 CRUN = "oci+crun"
 Turn = Callable[[], Awaitable[float]]
 _GONE_TIME = 30.0  # seconds for containers to be removed between two turns
@@ -30,6 +31,16 @@ class Subject:
     config: Config
     list_runs: Callable[[str], list[LiveRun]]
     local: bool
+
+    @property
+    def has_daemon(self) -> bool:
+        """Whether it is a Docker engine."""
+        return self.config.engine == DOCKER
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether each container brings a kernel of its own, which takes ten times as long to start."""
+        return self.name.endswith("+runsc")
 
     def settings(self, **changes: Any) -> Config:  # noqa: ANN401 - the fields of Config, which checks them
         """Its configuration with ``changes``."""
@@ -82,6 +93,8 @@ async def _subject(config: Config, name: str) -> Subject:
         _, engine = opened
         await engine.image("python")
         facts = await engine.facts()
+    async with Runner.open(chosen) as runner:  # a runtime may be known and not work
+        await runner.run(RunRequest(language="python", code="print(1)"))
     return Subject(name, chosen, partial(_LISTS[kind], config.docker_host), facts.local)
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
@@ -22,6 +22,9 @@ from sandbox_runner.placement import Placements
 from sandbox_runner.policy import admit
 from sandbox_runner.request import LOCAL_USER
 from sandbox_runner.spec import ContainerSpec, Image, Placement
+
+if TYPE_CHECKING:
+    from sandbox_runner.engines.oci.runtime import Runtime
 
 Once = Callable[[int], Awaitable[None]]
 _CGROUP = "sandbox-runner-bench"
@@ -77,9 +80,12 @@ async def runtime_calls(subject: Subject, slots: int) -> AsyncIterator[Once]:
         for slot in range(slots):
             spec = _spec(subject, image, stack.enter_context(placements.lease()))
             bundle = folder / str(slot)
-            _write_bundle(bundle, spec, compiled=runtime.takes_filter)
+            _write_bundle(bundle, spec, runtime)
             name = f"{_CGROUP}-{placements.instance}-{slot}"
-            words = (runtime.path, "--root", str(folder / "state"), "run", "--bundle", str(bundle), name)
+            words = (
+                *(runtime.path, "--root", str(folder / "state"), *runtime.flags),
+                *("run", "--bundle", str(bundle), name),
+            )
             calls.append(
                 Peer(f"{runtime.name} run", words, "", env=(("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),))
             )
@@ -95,21 +101,25 @@ def _run(call: Peer) -> None:
         raise EngineError(f"{call.name} did not run the program.")
 
 
-def _write_bundle(bundle: Path, spec: ContainerSpec, *, compiled: bool) -> None:
-    from sandbox_runner.engines.oci import cgroups  # noqa: PLC0415 - for Linux alone
+def _write_bundle(bundle: Path, spec: ContainerSpec, runtime: "Runtime") -> None:
+    from sandbox_runner.engines.gvisor import for_sentry  # noqa: PLC0415 - as above
+    from sandbox_runner.engines.oci import cgroups, sentry  # noqa: PLC0415 - as above
     from sandbox_runner.engines.oci.compiled import filter_annotation  # noqa: PLC0415 - as above
     from sandbox_runner.engines.oci.mapping import bundle_config  # noqa: PLC0415 - as above
     from sandbox_runner.engines.oci.store import rootfs_of  # noqa: PLC0415 - as above
 
     cgroup = f"{_CGROUP}/{spec.name}"
+    counters = {} if runtime.has_sentry else cgroups.counters(cgroups.find_hierarchies(), cgroup)
     config: dict[str, Any] = bundle_config(
-        spec,
+        for_sentry(spec) if runtime.has_sentry else spec,
         rootfs=rootfs_of(spec.image.id),
         cgroup=cgroup,
-        counters=cgroups.counters(cgroups.find_hierarchies(), cgroup),
-        annotations=filter_annotation(spec.seccomp) if compiled else {},
+        counters=counters,
+        annotations=filter_annotation(spec.seccomp) if runtime.takes_filter else {},
         users=None,
     )
+    if runtime.has_sentry:
+        sentry.adapt(config)
     config["process"]["args"] = ["/usr/bin/python3", "-I", "-c", PROGRAM]
     bundle.mkdir()
     (bundle / "config.json").write_text(json.dumps(config), "utf-8")

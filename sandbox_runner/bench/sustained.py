@@ -38,7 +38,7 @@ async def measure_sustained(plan: Plan) -> list[Figure]:
 
 
 async def _subject(rates: _Rates, subject: Subject, concurrency: int, seconds: float) -> None:
-    opening = raw.docker_calls(subject) if subject.name == DOCKER else raw.runtime_calls(subject, concurrency)
+    opening = raw.docker_calls(subject) if subject.has_daemon else raw.runtime_calls(subject, concurrency)
     async with opening as once:
         _note(rates, (_raw_name(subject.name), ""), concurrency, await _rate(once, concurrency, seconds))
     for pool in (False, True):
@@ -94,7 +94,10 @@ def _note(rates: _Rates, who: tuple[str, str], concurrency: int, rate: float) ->
 
 
 def _raw_name(engine: str) -> str:
-    return "raw calls" if engine == DOCKER else f"{engine.partition('+')[2]} run"
+    kind, _, runtime = engine.partition("+")
+    if kind == DOCKER:
+        return "raw calls" + (f", {runtime}" if runtime else "")
+    return f"{runtime} run"
 
 
 def _figures(who: tuple[str, str], by_concurrency: dict[int, list[float]], rates: _Rates) -> list[Figure]:

@@ -20,7 +20,8 @@ RESULTS = Path(__file__).parent / "results"
 RESULT, CHART = RESULTS / "latest.json", RESULTS / "latest.png"
 MARKER = "<!-- bench -->"
 COLUMNS = (
-    "oci+crun", "oci+runc", "docker", "bare python", "bwrap", "docker run", "docker exec", "llm-sandbox",
+    "oci+crun", "oci+runc", "oci+runsc", "docker", "docker+runsc",
+    "bare python", "bwrap", "docker run", "docker exec", "llm-sandbox",
 )  # fmt: skip
 ROWS = {
     "cold": "cold: a fresh container, until the result",
