@@ -20,11 +20,9 @@ from test_oci_engine import (
     BATCH,
     LONGEST_RUN,
     OWNER,
-    RUNTIMES,
     WEAKENED,
     anyio_test,
     config,
-    each_runtime,
     left_by,
     traces,
 )
@@ -42,6 +40,8 @@ from sandbox_runner.head_start import _HOLD_GRACE
 IMAGE = f"sandbox-runner-tests/foreign:{os.getpid()}"
 MIB = 1 << 20
 KILLS = 16  # for each runtime
+RUNTIMES = ("crun", "runc")
+each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -386,3 +386,9 @@ def test_the_kernel_ends_the_program_with_its_owner_even_without_a_watchdog(runt
     assert not cgroups.processes(hierarchies, path)
     assert name in [run.container_id for run in reap()]
     assert not [trace for trace in traces() if name in trace]
+
+
+async def test_under_runsc_it_is_refused():
+    async with Runner.open(config("runsc")) as runner:
+        with pytest.raises(ControlNotEnforced, match="our own images only"):
+            await runner.run(foreign("true"))
