@@ -388,6 +388,7 @@ def test_the_kernel_ends_the_program_with_its_owner_even_without_a_watchdog(runt
     assert not [trace for trace in traces() if name in trace]
 
 
+@anyio_test
 async def test_under_runsc_it_is_refused():
     async with Runner.open(config("runsc")) as runner:
         with pytest.raises(ControlNotEnforced, match="our own images only"):
