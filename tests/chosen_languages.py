@@ -1,4 +1,4 @@
-"""The languages that the tests run: the common ones, or those of SANDBOX_RUNNER_LANGUAGES (`all`: every one).
+"""The languages that the tests run: the common ones, or those of SANDBOX_RUNNER_TEST_LANGUAGES (`all`: every one).
 
 `tests/run` has setup make them ready.
 """
@@ -8,7 +8,9 @@ import os
 from sandbox_runner.hardening import COMMAND_IMAGE
 from sandbox_runner.languages import images_of, load_languages
 
-NAMES = os.environ.get("SANDBOX_RUNNER_LANGUAGES", "python,javascript,typescript,bash,c,c++,go").split(",")
+NAMES = os.environ.get("SANDBOX_RUNNER_TEST_LANGUAGES", "python,javascript,typescript,bash,c,c++,go").split(
+    ","
+)
 RUNNABLE = sorted(images_of(NAMES) | {COMMAND_IMAGE})  # their images
 IMAGES = ["base", *RUNNABLE]
 LANGUAGES = [language for language in load_languages() if language.image in RUNNABLE]

@@ -25,7 +25,7 @@ from sandbox_runner.places import SYSTEM_CONFIG, config_folder
 
 PREFIX = "SANDBOX_RUNNER_"
 FILE_VARIABLE = PREFIX + "CONFIG"
-_NOT_SETTINGS = frozenset({FILE_VARIABLE, PREFIX + "TEST_BASE"})
+_TESTS = PREFIX + "TEST_"  # variables of the tests, which start this program
 _MAX_FILE = 1 << 20
 
 
@@ -101,7 +101,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str, object]]:
     for variable in sorted(environ):
-        if variable.startswith(PREFIX) and variable not in _NOT_SETTINGS:
+        if variable.startswith(PREFIX) and variable != FILE_VARIABLE and not variable.startswith(_TESTS):
             name = variable.removeprefix(PREFIX).lower()
             _check_known(name, "environment", variable)
             yield f"environment {variable}", name, environ[variable]
