@@ -1,4 +1,4 @@
-"""The languages that the tests run: the common ones, or those of SANDBOX_RUNNER_TEST_LANGUAGES (`all`: every one).
+"""The languages that the tests run: the common ones, or those of SANDBOX_RUNNER_TEST_LANGUAGES (or `all`).
 
 `tests/run` has setup make them ready.
 """
