@@ -74,7 +74,7 @@ def full_memory(size: int) -> Callable[[RunResult], bool]:
 def counted(result: RunResult) -> bool:
     """Every byte is told of: what was kept and what was cut."""
     sizes = {"stdout": result.usage.stdout_bytes, "stderr": result.usage.stderr_bytes}
-    return all(kept.total == sizes[stream] for stream, kept in result.captured.items())
+    return all(kept.total == sizes.get(stream, 0) for stream, kept in result.captured.items())
 
 
 def odd(result: RunResult) -> bool:
