@@ -7,18 +7,19 @@ SANDBOX_RUNNER_TEST_BASE, a Debian image with python3 that the engine already ha
 import io
 import os
 import tarfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import docker
-import requests
 
 import sandbox_runner.agent
 from sandbox_runner.agent import protocol
 from sandbox_runner.definitions import image_tag
 from sandbox_runner.engines.docker.demux import Demux
+from sandbox_runner.engines.docker.removal import state_of
 
 IMAGE = "agent-exp:1"
 UID = 31234
@@ -222,13 +223,12 @@ class AgentContainer:
     def ended_by_itself(self) -> bool:
         """Closes the channel; whether the container then goes away without further help."""
         self.close()
-        try:
-            self._api.wait(self.id, timeout=PATIENCE, condition="removed")
-        except docker.errors.NotFound:
-            pass
-        except requests.exceptions.RequestException:
-            self._api.remove_container(self.id, force=True)
-            return False
+        began = time.monotonic()
+        # Asked again and again: a wait for the removal that comes in its midst is never answered.
+        while state_of(self._api, self.id) is not None:
+            if time.monotonic() - began > PATIENCE:
+                self._api.remove_container(self.id, force=True)
+                return False
         return True
 
     def processes(self) -> list[str]:
