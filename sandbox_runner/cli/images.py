@@ -13,6 +13,7 @@ from sandbox_runner.config import Config, load_config
 from sandbox_runner.definitions import has_agent, image_names, image_tag, is_current
 from sandbox_runner.engines.choice import names_docker
 from sandbox_runner.errors import EngineUnavailable, ImageNotFound
+from sandbox_runner.languages import setup_command
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -109,7 +110,7 @@ def _inspect(client: "APIClient", tag: str | None) -> Mapping[str, Any] | None:
 
 def _row(name: str, image: Mapping[str, Any] | None) -> tuple[str, ...]:
     if image is None:
-        return name, "missing: sandbox-runner setup", "-", "-"
+        return name, f"missing: {setup_command(name)}", "-", "-"
     labels = (image.get("Config") or {}).get("Labels") or {}
     return name, _status(labels, ""), _short(image["Id"]), _size(image["Size"])
 

@@ -12,8 +12,10 @@ from sandbox_runner.cli.exits import emit, one_line
 from sandbox_runner.cli.parsing import add_settings, settings
 from sandbox_runner.clients.definitions import CLIENTS, Client, Surroundings
 from sandbox_runner.config import load_config
-from sandbox_runner.definitions import image_names, image_tag, is_current
+from sandbox_runner.definitions import image_tag, is_current
 from sandbox_runner.errors import SandboxError
+from sandbox_runner.hardening import COMMAND_IMAGE
+from sandbox_runner.languages import images_of
 
 if TYPE_CHECKING:
     from sandbox_runner.clients.registration import Registered
@@ -90,10 +92,11 @@ def _command_of(entry: object) -> str:
 
 
 def _is_ready(arguments: argparse.Namespace) -> bool:
-    """Whether an engine answers and has the images of this version."""
+    """Whether an engine answers and has the images that setup makes ready, of this version."""
+    wanted = images_of(load_config(flags=settings(arguments)).config.languages) | {COMMAND_IMAGE}
     try:
         with connected(arguments) as client:
-            images = [client.inspect_image(image_tag(name)) for name in image_names()]
+            images = [client.inspect_image(image_tag(name)) for name in sorted(wanted)]
     except SandboxError:
         return False
     return all(is_current((image.get("Config") or {}).get("Labels") or {}) for image in images)

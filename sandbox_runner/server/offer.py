@@ -44,6 +44,8 @@ class Offer:
         """Fills in the versions that are not known yet; the reason where that is not possible."""
         async with self._asking:
             missing = [language for language in load_languages() if language.name not in self.versions]
+            if not missing:
+                return None
             try:
                 runner = await self.service.connection.runner()
                 for language in missing:

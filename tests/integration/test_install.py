@@ -254,3 +254,10 @@ def test_without_an_engine_it_registers_and_says_what_comes_next(home, install):
 
 def test_with_engine_and_images_nothing_comes_next(built_image, home, install):
     assert "setup" not in install("cursor").stdout
+
+
+def test_a_language_that_was_not_made_ready_makes_no_setup_necessary(built_image, home, install):
+    folder = home / ".config/sandbox-runner/images/unbuilt"
+    folder.mkdir(parents=True)
+    (folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\n")
+    assert "setup" not in install("cursor").stdout
