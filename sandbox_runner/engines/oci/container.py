@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import anyio
@@ -20,6 +20,7 @@ from sandbox_runner.engines.oci.starting import (
     Means,
     bundle_of,
     ended,
+    kill,
     launch,
     open_process,
     refused,
@@ -100,7 +101,7 @@ class OciContainer:
         self._cancelled = True
         await self._lane.cancel()
         await anyio.sleep(CANCEL_TIME)
-        self._kill()
+        kill(self._process)
 
     async def end(self) -> None:
         """Ends what runs; returns when all of the container is gone."""
@@ -108,7 +109,7 @@ class OciContainer:
         if self._process is not None:
             with anyio.move_on_after(EXIT_TIME):
                 await anyio.wait_readable(self._process)
-            self._kill()
+            kill(self._process)
             os.close(self._process)
             self._process = None
         await to_thread.run_sync(remove, self._bundle)
@@ -121,11 +122,6 @@ class OciContainer:
             pid_file=self._bundle.pid_file,
         )
         return launch(self._spec, self._means, command, stdio=self._channel.stdio)
-
-    def _kill(self) -> None:
-        if self._process is not None:
-            with suppress(ProcessLookupError):  # it ended by itself in the meantime
-                signal.pidfd_send_signal(self._process, signal.SIGKILL)
 
     def _with_peak(self, usage: Usage) -> Usage:
         """``usage`` with the host's own reading where there is none from inside: gVisor shows none."""

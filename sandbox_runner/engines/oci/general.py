@@ -30,6 +30,7 @@ from sandbox_runner.engines.oci.starting import (
     bundle_of,
     ended,
     exit_code,
+    kill,
     launch,
     open_process,
     refused,
@@ -99,7 +100,7 @@ class ForeignContainer:
 
     async def end(self) -> None:
         """Ends what runs; returns when all of the container is gone."""
-        self._kill()
+        kill(self._process)
         if self._process is not None:
             with anyio.move_on_after(EXIT_TIME):
                 await anyio.wait_readable(self._process)
@@ -111,15 +112,15 @@ class ForeignContainer:
         await to_thread.run_sync(remove, self._bundle)
 
     def _handles(self) -> Handles:
-        async def kill() -> None:
-            self._kill()
+        async def kill_it() -> None:
+            kill(self._process)
 
         return Handles(
             start=self._begin,
             wait=self._wait,
             counts=self._counts,
             oom_kills=self._oom_kills,
-            kill=kill,
+            kill=kill_it,
             interval=SAMPLE_INTERVAL,
             last=True,
         )
@@ -189,11 +190,6 @@ class ForeignContainer:
         with suppress(OSError):
             messages = self._bundle.log_file.read_bytes()
         return refused(self._means.runtime, messages)
-
-    def _kill(self) -> None:
-        if self._process is not None:
-            with suppress(ProcessLookupError):  # it ended by itself in the meantime
-                signal.pidfd_send_signal(self._process, signal.SIGKILL)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import anyio
@@ -48,12 +49,12 @@ def launch(spec: ContainerSpec, means: Means, command: list[str], *, stdio: tupl
     Raises ControlNotEnforced, StartFailed or OSError.
     """
     users = None if means.no_users is not None else _users_of(spec)
-    try:
-        return Launched(_start(spec, means, command, stdio, users), users)
-    except BaseException:
+    with ExitStack() as on_failure:
         if users is not None:
-            os.close(users)
-        raise
+            on_failure.callback(os.close, users)
+        launched = Launched(_start(spec, means, command, stdio, users), users)
+        on_failure.pop_all()
+    return launched
 
 
 def _start(
@@ -95,6 +96,13 @@ async def ended(launched: Launched) -> int:
     finally:
         if launched.users is not None:
             os.close(launched.users)
+
+
+def kill(process: int | None) -> None:
+    """Kills the process of this descriptor, if there is one. Harmless where it has ended by itself."""
+    if process is not None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
 
 
 def require_controls(pid: int, spec: ContainerSpec, means: Means) -> None:
