@@ -21,7 +21,8 @@ from sandbox_runner.runner import Runner
 
 POOL = 8
 _Call = Callable[[], Coroutine[Any, Any, None]]
-_RATES = {DOCKER: 4.0, "docker+runsc": 1.0, "oci+runsc": 1.0}  # runs per second that two cores can refill
+# Runs per second that two cores can refill.
+_RATES = {DOCKER: 4.0, "docker+runsc": 1.0, "oci+runc": 8.0, "oci+runsc": 1.0}
 _RATE = 20.0
 _BARS = {
     CRUN: [Bar("p50", "<=", 0.5, BARE), Bar("p99", "<=", 2, BARE)],
