@@ -3,9 +3,13 @@
 The output of a compiler, all of it, is the stream ``compiler``; the program's own comes after it.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+
+from sandbox_runner.media_types import HEAD, media_type
 
 Stream = Literal["stdout", "stderr", "compiler"]
 STREAMS: tuple[Stream, ...] = ("stdout", "stderr", "compiler")
@@ -58,10 +62,34 @@ class Truncated:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file that the program left at the top of the workspace; ``path`` is a plain name."""
+    """A file of the workspace that the program made or altered.
+
+    ``path`` is relative to the workspace and plain: nothing in it leads elsewhere. ``size`` is in bytes,
+    ``sha256`` the digest in hexadecimal digits, ``type`` a MIME type, by the name and the first bytes.
+    Where the request named a folder the bytes are in ``file``, else in ``content``.
+    """
 
     path: str
-    data: bytes
+    content: bytes | None = field(default=None, repr=False)
+    file: Path | None = None
+    size: int = -1
+    sha256: str = ""
+    type: str = ""
+
+    def __post_init__(self) -> None:
+        content = self.content
+        if content is not None and not self.sha256:
+            object.__setattr__(self, "size", len(content))
+            object.__setattr__(self, "sha256", hashlib.sha256(content).hexdigest())
+            object.__setattr__(self, "type", media_type(self.path, content[:HEAD]))
+
+    @property
+    def data(self) -> bytes:
+        """The bytes, read from ``file`` where they are there. Raises OSError."""
+        if self.content is not None:
+            return self.content
+        assert self.file is not None
+        return self.file.read_bytes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,16 +50,20 @@ def check_destination(path: str) -> None:
         raise InvalidRequest(f"Destination {path[:40]!r}… is too long; a name has at most {_MAX_NAME} bytes.")
 
 
-def read_files(arguments: Sequence[str], *, size: int) -> list[InputFile]:
+def read_files(arguments: Sequence[str], *, size: int, count: int) -> list[InputFile]:
     """The files that ``SRC[:DEST]`` arguments name; a directory means all files below it.
 
-    ``size`` bounds their bytes in all, so that a wrong path cannot fill this process.
-    Raises InvalidRequest for what cannot be read, LimitExceeded above ``size``.
+    ``size`` bounds their bytes in all and ``count`` their number, so that a wrong path cannot fill this
+    process. Raises InvalidRequest for what cannot be read, LimitExceeded above a bound.
     """
     files: list[InputFile] = []
     left = size
     for argument in arguments:
         for source, destination in _expand(*_split(argument)):
+            if len(files) == count:
+                raise LimitExceeded(
+                    f"There are more files than the ceiling max_files of {count}; send an archive."
+                )
             file = _read(source, destination, left, size)
             left -= len(file.data)
             files.append(file)
@@ -86,10 +90,15 @@ def _expand(source: Path, destination: str) -> Iterator[tuple[Path, str]]:
     if not source.is_dir():
         yield source, destination
         return
+    inside = source.resolve()
     for root, folders, names in os.walk(source):
         folders.sort()
         for name in sorted(names):
             path = Path(root, name)
+            if path.is_symlink() and not _resolved(path).is_relative_to(inside):
+                raise InvalidRequest(
+                    f"{path} is a link that leads out of {source}; give what it leads to a --file of its own."
+                )
             yield path, str(PurePosixPath(destination, *path.relative_to(source).parts))
 
 

@@ -1,15 +1,21 @@
 """What runs: the program of a request as words, files and an environment, and what PID 1 is beside it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from sandbox_runner import hardening
 from sandbox_runner.errors import InvalidRequest
 from sandbox_runner.languages import FORK, Language
 from sandbox_runner.request import InputFile, RunRequest
-from sandbox_runner.spec import WORKSPACE, Image, Job, ResolvedLimits
+from sandbox_runner.spec import WORKSPACE, ArtifactCaps, Image, Job, ResolvedLimits
+
+ALL_FILES = "**"
+"""The pattern of every file."""
 
 
-def make_job(request: RunRequest, language: Language | None, image: Image, limits: ResolvedLimits) -> Job:
+def make_job(
+    request: RunRequest, language: Language | None, image: Image, limits: ResolvedLimits, caps: ArtifactCaps
+) -> Job:
     """The job for an acceptable request. Raises InvalidRequest where the image cannot do it."""
     argv, files = _program(request, language, image)
     env = {**_base_env(image), **_language_env(language, image), **request.env}
@@ -21,9 +27,15 @@ def make_job(request: RunRequest, language: Language | None, image: Image, limit
         files=files,
         stdin=stdin,
         limits=limits,
-        artifacts=tuple(request.artifacts),
+        artifacts=_patterns(request),
+        artifact_caps=caps,
+        out=None if request.out is None else Path(request.out).absolute(),
         value=request.value,
     )
+
+
+def _patterns(request: RunRequest) -> tuple[str, ...]:
+    return tuple(request.artifacts) or ((ALL_FILES,) if request.out is not None else ())
 
 
 def _language_env(language: Language | None, image: Image) -> dict[str, str]:
@@ -59,6 +71,11 @@ def _program(
         raise InvalidRequest(
             f"Image {image.name!r} has no sandbox_runner agent, so no function can be called in it; "
             "leave the image out."
+        )
+    if not image.agent and (request.artifacts or request.out is not None):
+        raise InvalidRequest(
+            f"Image {image.name!r} has no sandbox_runner agent, so no file can come back from it; "
+            "print what you need, or use one of our images."
         )
     if request.command is not None:
         return (*(request.command or _own_command(image)), *request.args), tuple(request.files)

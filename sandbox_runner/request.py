@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sandbox_runner.errors import InvalidRequest
 
@@ -103,8 +104,10 @@ class RunRequest:
 
     ``stdin`` is bytes, text, or an async iterable of bytes that is sent as it arrives.
     ``image`` runs in another image than the language's; ``profile`` names a seccomp
-    profile. ``artifacts`` are patterns, with ``*`` and ``?``, of the names of files to give
-    back from the top of the workspace. With a ``value`` the code's function ``execute`` is
+    profile. ``artifacts`` are patterns of the paths of files to give back, of those that
+    the program made or altered: ``*`` is any text and ``?`` any character within a name, ``**`` any number of
+    folders. ``out`` is a folder of this machine to write them to, made where it is not there; it means all
+    files (``**``) unless ``artifacts`` says which. With a ``value`` the code's function ``execute`` is
     called with it: JSON, handed over on a channel of its own.
     What is asked is checked by `policy.admit`, which raises RequestRejected.
     """
@@ -120,6 +123,7 @@ class RunRequest:
     image: str | None = None
     profile: str | None = None
     artifacts: Sequence[str] = ()
+    out: Path | None = None
     value: bytes | None = None
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from typing import Any
 
 from sandbox_runner.events import STREAMS, Artifact, Exited, Output, Status, Stream, Usage
@@ -17,8 +16,8 @@ class RunResult:
     a ``signal``; the other statuses have neither. ``limits_hit`` names each limit that was
     met, with its count, also where the program went on and exited. ``usage`` is in seconds
     and bytes. ``artifacts`` are the files given back, in the order of their names, the shorter ones
-    first; ``artifacts_omitted`` counts those that matched but did not fit the caps, or could not be
-    read. ``value`` is what the program gave back on its value channel: bytes that nobody checked.
+    first; ``artifacts_omitted`` counts what matched but is no regular file, did not fit the caps, or could
+    not be read or written. ``value`` is what the program gave back on its value channel, unchecked.
 
     ``compile`` is how the compiler ended, in a language that has one. Where that was not with 0 the status
     is ``compile_failed``, there was no program, and `compiler` says why.
@@ -95,8 +94,10 @@ def _stage(exited: Exited, output: str) -> dict[str, Any]:
 def _described(artifact: Artifact) -> dict[str, Any]:
     return {
         "path": artifact.path,
-        "size": len(artifact.data),
-        "sha256": sha256(artifact.data).hexdigest(),
+        "size": artifact.size,
+        "type": artifact.type,
+        "sha256": artifact.sha256,
+        "file": None if artifact.file is None else str(artifact.file),
     }
 
 

@@ -6,6 +6,7 @@ where it has one. Sizes are bytes, times seconds.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from sandbox_runner.request import InputFile, Stdin
 
@@ -128,11 +129,24 @@ class ContainerSpec:
     preload: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ArtifactCaps:
+    """The most that is given back of a job: files, bytes of one, bytes of all."""
+
+    count: int
+    size: int
+    total: int
+
+
+NO_ARTIFACTS = ArtifactCaps(0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What the container is to do: a program, its environment, files, stdin and limits.
 
-    ``artifacts`` are patterns of files to give back; ``value`` is for the program's value channel,
+    ``artifacts`` are patterns of files to give back, within ``artifact_caps`` and, where there is one, to
+    the folder ``out``; ``value`` is for the program's value channel,
     which it has unless this is None.
     """
 
@@ -143,6 +157,8 @@ class Job:
     stdin: Stdin
     limits: ResolvedLimits
     artifacts: tuple[str, ...] = ()
+    artifact_caps: ArtifactCaps = NO_ARTIFACTS
+    out: Path | None = None
     value: bytes | None = None
 
 

@@ -13,19 +13,20 @@ that prints too much, takes too long or needs too much memory ends as it would. 
 import os
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 
+from sandbox_runner.agent.patterns import fits
 from sandbox_runner.definitions import image_names
 from sandbox_runner.engines import Emit, EngineFacts
 from sandbox_runner.errors import ImageNotFound, SandboxError
 from sandbox_runner.events import Artifact, Exited, Output, Started, Status, Stream, Usage
 from sandbox_runner.hardening import LABEL_RUN
+from sandbox_runner.outbox import Outbox
 from sandbox_runner.runner import Runner, runner_on
 from sandbox_runner.spec import ContainerSpec, Image, Job, ResolvedLimits
 from sandbox_runner.watchdog import Watchdog
@@ -237,9 +238,8 @@ async def _finish(reply: Reply, job: Job, emit: Emit) -> Exited:
     hit = {limit: 1} if limit else {}
     if status != "exited" and status != "signaled":
         return Exited(status=status, usage=usage, limits_hit=hit)
-    for artifact in reply.artifacts:
-        if any(fnmatchcase(artifact.path, pattern) for pattern in job.artifacts):
-            await emit(artifact)
+    for artifact in _given_back(reply, job):
+        await emit(artifact)
     return Exited(
         status=status,
         exit_code=reply.exit_code if reply.signal is None else None,
@@ -247,6 +247,19 @@ async def _finish(reply: Reply, job: Job, emit: Emit) -> Exited:
         usage=usage,
         value=reply.value if job.value is not None else None,
     )
+
+
+def _given_back(reply: Reply, job: Job) -> Iterator[Artifact]:
+    """The files that were asked for, in the job's folder where it names one."""
+    asked = [a for a in reply.artifacts if any(fits(a.path, pattern) for pattern in job.artifacts)]
+    if job.out is None:
+        yield from asked
+        return
+    with closing(Outbox(job.out)) as outbox:
+        for number, artifact in enumerate(asked):
+            with open(outbox.begin(str(number)), "wb") as file:  # noqa: PTH123 - a descriptor
+                file.write(artifact.data)
+            yield replace(artifact, content=None, file=outbox.put(str(number), artifact.path))
 
 
 def _outputs(reply: Reply) -> Iterator[Output]:

@@ -1,4 +1,4 @@
-"""What goes back when no process is left: the value, then files from the top of the workspace.
+"""What goes back when no process is left: the value, then files of the workspace that the program changed.
 
 A program may have put anything there: no link is followed, nothing but a regular file is read,
 and neither the number of entries nor their sizes decide how long it takes.
@@ -8,8 +8,9 @@ import posix
 
 from . import protocol
 from .channel import Channel
-from .patterns import matches, plain
+from .patterns import plain_path
 from .stdio import BUFFER
+from .tree import Tree, open_file
 from .value import Value
 
 TYPE_CHECKING = False  # as in `typing`, which costs a run its time to load
@@ -18,19 +19,23 @@ if TYPE_CHECKING:
 
     Frames = Iterator[tuple[int, bytes | memoryview]]
 
-_READ = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
-_FORMAT, _REGULAR = 0o170000, 0o100000
+_MAX_LISTED = 1 << 20  # bytes of the paths of all files that go back: the memory is the program's
 
 
 class GiveBack:
-    """The frames between a job's last output and its EXIT. ``omitted`` counts files that do not go back."""
+    """The frames between a job's last output and its EXIT. To be made before the program starts.
 
-    __slots__ = ("_folder", "_frames", "_patterns", "_value", "omitted")
+    ``omitted`` counts what fits a pattern and does not go back.
+    """
 
-    def __init__(self, patterns: list[bytes], *, folder: int, value: Value) -> None:
+    __slots__ = ("_folder", "_frames", "_job", "_tree", "_value", "omitted")
+
+    def __init__(self, job: protocol.Job, *, folder: int, value: Value) -> None:
         self.omitted = 0
-        self._patterns = [pattern.decode() for pattern in patterns]
+        self._job = job
         self._folder = folder
+        self._tree = Tree(folder, [pattern.decode() for pattern in job.artifacts])
+        self._tree.note()
         self._value = value
         self._frames = self._all()
 
@@ -46,53 +51,32 @@ class GiveBack:
     def _all(self) -> "Frames":
         yield from _contents(protocol.RETURNED, self._value.returned, self._value.size())
         self._value.close()
-        if self._patterns:
-            yield from self._artifacts()
+        yield from self._artifacts()
 
     def _artifacts(self) -> "Frames":
-        room, left = protocol.MAX_ARTIFACTS, protocol.MAX_ARTIFACT_BYTES
-        for name in self._names():
-            file, size = _open(name, folder=self._folder) if room else (-1, 0)
-            if file < 0 or size > min(left, protocol.MAX_ARTIFACT):
+        room, left = self._job.artifact_count, self._job.artifact_bytes
+        for path in self._paths():
+            file, size = open_file(self._folder, path) if room else (-1, 0)
+            if file < 0 or size > min(left, self._job.artifact_size):
                 self.omitted += 1
             else:
                 room, left = room - 1, left - size
-                yield protocol.ARTIFACT, size.to_bytes(4, "big") + name.encode()
+                yield protocol.ARTIFACT, size.to_bytes(protocol.SIZE, "big") + path.encode()
                 yield from _contents(protocol.ARTIFACT_DATA, file, size)
             if file >= 0:
                 posix.close(file)
 
-    def _names(self) -> list[str]:
+    def _paths(self) -> list[str]:
         """The shorter ones first: figure-9 before figure-10."""
-        names: list[str] = []
-        try:
-            with posix.scandir(self._folder) as entries:
-                for _, entry in zip(range(protocol.MAX_ENTRIES), entries, strict=False):
-                    self._look_at(entry.name, entry.is_file(follow_symlinks=False), names)
-        except OSError:  # the program can bar us from its folder, and lower our limit of open files
-            pass
-        return sorted(names, key=lambda name: (len(name), name))
-
-    def _look_at(self, name: str, regular: bool, names: list[str]) -> None:
-        if not regular or not any(matches(name, pattern) for pattern in self._patterns):
-            return
-        if plain(name):
-            names.append(name)
-        else:
-            self.omitted += 1
-
-
-def _open(name: str, *, folder: int) -> tuple[int, int]:
-    """A descriptor of the regular file ``name`` and its size, or -1."""
-    try:
-        file = posix.open(name, _READ, dir_fd=folder)
-    except OSError:
-        return -1, 0
-    state = posix.fstat(file)
-    if state.st_mode & _FORMAT != _REGULAR:
-        posix.close(file)
-        return -1, 0
-    return file, state.st_size
+        paths: list[str] = []
+        left = _MAX_LISTED
+        for path, regular in self._tree.changed():
+            left -= len(path)
+            if regular and left >= 0 and plain_path(path):
+                paths.append(path)
+            else:
+                self.omitted += 1
+        return sorted(paths, key=lambda path: (len(path), path))
 
 
 def _contents(kind: int, file: int, size: int) -> "Frames":

@@ -167,13 +167,13 @@ def _start(agent: Agent, number: int, payload: bytes) -> None:
     started = monotonic()
     job = protocol.unpack_job(payload)
     agent.evidence.begin()
+    giveback = GiveBack(job, folder=agent.workspace.root, value=agent.value)
     try:
         program, flags = _program(agent, job)
     except OSError as error:
         _fail(agent, protocol.STAGE_EXEC, _sentence(error), error.errno)
         return
     agent.channel.send(protocol.STARTED, number, bytes([flags]))
-    giveback = GiveBack(job.artifacts, folder=agent.workspace.root, value=agent.value)
     agent.value = Value()
     agent.run = Run(
         number,

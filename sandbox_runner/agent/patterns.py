@@ -1,9 +1,14 @@
-"""Which files may be given back: plain names that match a pattern. Both sides ask here.
+"""Which files may be given back: those whose path is plain and fits a pattern. Both sides ask here.
+
+A path has ``/`` between its parts, and so has a pattern; ``**`` as a part of one is any number of folders.
 
 `fnmatch` would do, at the price of loading `re` into each container.
 """
 
 MAX_NAME = 255  # bytes, NAME_MAX of Linux
+MAX_PATH = 1024  # bytes
+MAX_DEPTH = 32  # parts of a path
+_ANY_DEPTH = "**"
 # Separators of lines and paragraphs, and what changes the direction of the text after it.
 _MISLEADING = frozenset(
     "\x7f\u2028\u2029\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -23,6 +28,54 @@ def plain(name: str) -> bool:
             sign < " " or "\x80" <= sign < "\xa0" or sign in _MISLEADING or sign == "/" for sign in name
         )
     )
+
+
+def plain_path(path: str) -> bool:
+    """Whether all parts of ``path`` are `plain`, and it is neither too long nor too deep.
+
+    >>> plain_path("plots/a.png"), plain_path("../a.png"), plain_path("/a.png"), plain_path("a//b")
+    (True, False, False, False)
+    """
+    parts = path.split("/")
+    return len(parts) <= MAX_DEPTH and all(map(plain, parts)) and len(path.encode()) <= MAX_PATH
+
+
+def fits(path: str, pattern: str) -> bool:
+    """Whether all of ``path`` fits ``pattern``, part by part.
+
+    >>> fits("a.png", "*.png"), fits("plots/a.png", "*.png"), fits("plots/a.png", "**/*.png")
+    (True, False, True)
+    """
+    names, parts = path.split("/"), pattern.split("/")
+    at = part = 0
+    retry, skipped = -1, 0  # the part after the last ``**``, and how many names that one has taken so far
+    while at < len(names):
+        if part < len(parts) and parts[part] == _ANY_DEPTH:
+            part += 1
+            retry, skipped = part, at
+        elif part < len(parts) and matches(names[at], parts[part]):
+            at, part = at + 1, part + 1
+        elif retry >= 0:
+            skipped += 1
+            at, part = skipped, retry
+        else:
+            return False
+    return part == len(parts)
+
+
+def leads_to(folder: str, pattern: str) -> bool:
+    """Whether something below ``folder`` can fit ``pattern``.
+
+    >>> leads_to("plots", "plots/*.png"), leads_to("data", "plots/*.png"), leads_to("data", "**/*.png")
+    (True, False, True)
+    """
+    parts = pattern.split("/")
+    for name, part in zip(folder.split("/"), parts[:-1], strict=False):
+        if part == _ANY_DEPTH:
+            return True
+        if not matches(name, part):
+            return False
+    return parts[-1] == _ANY_DEPTH or folder.count("/") + 1 < len(parts)
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -24,16 +24,16 @@ A job whose workspace holds a name of a module that this brought in is not run b
 Where there was a VALUE, be it an empty one, the program has a value channel: what was sent is
 on its descriptor 3, and what it writes to descriptor 4 goes back. Between the last output and
 EXIT, when no process is left, come RETURNED (as often as needed; none where nothing was written,
-or more than `MAX_VALUE`) and, for each file at the top of the workspace whose name matches one of
-the JOB's patterns, ARTIFACT and as much ARTIFACT_DATA as it said. Only regular files with plain
-names (see `patterns`), within the caps, and however the program ended.
+or more than `MAX_VALUE`) and, for each file below the workspace that is new or altered since JOB and
+whose path fits one of its patterns, ARTIFACT and as much ARTIFACT_DATA as it said. Only regular files
+with plain paths (see `patterns`), within the JOB's caps, and however the program ended.
 
 Standard library only, and few imports: each costs every run its time to load.
 """
 
 from _struct import Struct  # what `struct` wraps
 
-VERSION = 2
+VERSION = 3
 MAX_PAYLOAD = 1 << 20
 MAX_SECONDS = 1e9
 HEADER = Struct(">BBHI")
@@ -59,7 +59,7 @@ STDERR = 0x43
 CREDIT = 0x44  # u32 bytes of stdin that the program has taken: as many may follow
 EXIT = 0x45  # Exit: the last frame of a job
 FAILED = 0x46  # u8 stage, u32 errno, message: the job was not run; the last frame of a job
-ARTIFACT = 0x47  # u32 size, then the plain name of a file that is given back
+ARTIFACT = 0x47  # u64 size, then the plain path of a file that is given back
 ARTIFACT_DATA = 0x48  # bytes of that file, never more than its size
 RETURNED = 0x49  # bytes that the program wrote to its value channel
 PRELOADED = 0x4A  # u8 flags: the modules are loaded, as far as they can be; no WARM where nothing waits
@@ -70,21 +70,19 @@ WARM = 0x02  # flag of HELLO: an interpreter waits for the first job; of STARTED
 FAILED_BODY = Struct(">BI")  # the message follows
 
 STDIN_WINDOW = 256 * 1024  # credit for stdin at the start of a job
-# What is given back of one job, at most.
-MAX_ARTIFACTS = 16
-MAX_ARTIFACT = 4 << 20  # bytes of one file
-MAX_ARTIFACT_BYTES = 8 << 20  # of all
+SIZE = 8  # bytes of a file's size in ARTIFACT
 MAX_VALUE = 1 << 20  # bytes of the value, in either direction
 MAX_PATTERNS = 16
 MAX_PRELOAD = 1024  # bytes of the names of modules
-MAX_ENTRIES = 1 << 15  # names at the top of the workspace that are looked at
+MAX_ENTRIES = 1 << 15  # entries of the workspace that are looked at
 
 # causes of EXIT
 EXITED, SIGNALED, TIMED_OUT, CPU_LIMIT, OUTPUT_LIMIT, CANCELLED = range(6)
 # stages of FAILED
 STAGE_FILE, STAGE_EXEC, STAGE_PROTOCOL = range(3)  # after STAGE_PROTOCOL the agent exits
 
-JOB_LIMITS = Struct(">ddQ")  # wall seconds, CPU seconds, output bytes
+# wall seconds, CPU seconds, output bytes; files given back, bytes of one, of all
+JOB_LIMITS = Struct(">ddQIQQ")
 EXIT_BODY = Struct(">BidQQQQQQQQQ")
 _UNKNOWN = (1 << 64) - 1  # in an unsigned number of EXIT: None
 
@@ -172,12 +170,16 @@ def pack_job(
     cpu_time: float,
     output: int,
     artifacts: list[bytes],
+    artifact_count: int = 0,
+    artifact_size: int = 0,
+    artifact_bytes: int = 0,
 ) -> bytes:
-    """The payload of JOB. ``env`` holds NAME=VALUE strings, ``artifacts`` patterns of names.
+    """The payload of JOB. ``env`` holds NAME=VALUE strings, ``artifacts`` patterns of paths.
 
-    Times are seconds, output bytes.
+    Times are seconds, output bytes. The other three cap the files given back: their count, the bytes of
+    one, and those of all.
     """
-    limits = JOB_LIMITS.pack(wall_time, cpu_time, output)
+    limits = JOB_LIMITS.pack(wall_time, cpu_time, output, artifact_count, artifact_size, artifact_bytes)
     return limits + b"".join(map(pack_strings, ([cwd], argv, env, artifacts)))
 
 
@@ -185,10 +187,14 @@ class Job:
     """The payload of JOB: what to run, where, and within which limits.
 
     ``env`` holds NAME=VALUE strings. ``wall_time`` and ``cpu_time`` are seconds, ``output``
-    is bytes of stdout and stderr together. ``artifacts`` are patterns of names, in UTF-8.
+    is bytes of stdout and stderr together. ``artifacts`` are patterns of paths, in UTF-8, and
+    ``artifact_count``, ``artifact_size`` and ``artifact_bytes`` cap the files that fit one of them.
     """
 
-    __slots__ = ("argv", "artifacts", "cpu_time", "cwd", "env", "output", "wall_time")
+    __slots__ = (
+        "argv", "artifact_bytes", "artifact_count", "artifact_size", "artifacts", "cpu_time", "cwd", "env",
+        "output", "wall_time",
+    )  # fmt: skip
 
     argv: list[bytes]
     env: list[bytes]
@@ -197,6 +203,9 @@ class Job:
     cpu_time: float
     output: int
     artifacts: list[bytes]
+    artifact_count: int
+    artifact_size: int
+    artifact_bytes: int
 
 
 def unpack_job(data: bytes) -> Job:
@@ -207,7 +216,8 @@ def unpack_job(data: bytes) -> Job:
     if len(data) < JOB_LIMITS.size:
         raise ProtocolError("a JOB is too short")
     job = Job()
-    job.wall_time, job.cpu_time, job.output = JOB_LIMITS.unpack_from(data)
+    job.wall_time, job.cpu_time, job.output, *caps = JOB_LIMITS.unpack_from(data)
+    job.artifact_count, job.artifact_size, job.artifact_bytes = caps
     folders, position = unpack_strings(data, JOB_LIMITS.size)
     job.argv, position = unpack_strings(data, position)
     job.env, position = unpack_strings(data, position)
@@ -244,7 +254,7 @@ class Exit:
     container started, and the output counts bytes that were sent.
     The others count events during this job: OOM kills, forks refused by the pids limit, and
     1 where the workspace or /tmp had no byte or no inode left at the end. ``artifacts_omitted``
-    counts files that matched a pattern and are not given back.
+    counts what fits a pattern and is not given back.
     None is what the agent could not find out.
     """
 

@@ -47,11 +47,20 @@ def build_request(arguments: Namespace, config: Config) -> RunRequest:
         args=words,
         stdin=stdin,
         env=_environment(arguments.env),
-        files=read_files(arguments.file, size=config.max_file_bytes),
+        files=read_files(arguments.file, size=config.max_file_bytes, count=config.max_files),
         limits=_limits(arguments),
+        artifacts=_patterns(arguments),
+        out=None if arguments.out is None else Path(arguments.out),
         image=arguments.image,
         profile=arguments.profile,
     )
+
+
+def _patterns(arguments: Namespace) -> list[str]:
+    if arguments.artifact and arguments.out is None:
+        raise InvalidRequest("--artifact needs a folder to write to; add --out DIR.")
+    patterns: list[str] = arguments.artifact
+    return patterns
 
 
 def _limits(arguments: Namespace) -> Limits:

@@ -30,6 +30,7 @@ sandbox-runner run --image debian:stable -- cat /etc/os-release
 cat words.txt | sandbox-runner run -- sort -u
 sandbox-runner run --file data/ --file report.py:tools/report.py main.py
 sandbox-runner run --json -c 'print(1)' | jq .usage
+sandbox-runner run --out results --artifact '*.csv' --artifact 'plots/**' report.py
 echo 'print(6 * 7)' | sandbox-runner run"""
 _EXIT_STATUS = """
 
@@ -80,6 +81,14 @@ def _add_program_options(parser: argparse.ArgumentParser) -> None:
         "--file", metavar="SRC[:DEST]", action="append", default=[],
         help="put a file, or a folder's files, into the program's folder",
     )  # fmt: skip
+    parser.add_argument(
+        "--out", metavar="DIR",
+        help="write the files that the program made or altered to this folder, replacing those there",
+    )  # fmt: skip
+    parser.add_argument(
+        "--artifact", metavar="PATTERN", action="append", default=[],
+        help="which of them: such as '*.png', or 'plots/**' for all below a folder",
+    )  # fmt: skip
     parser.add_argument("--image", metavar="I", help="run in another image than the language's")
     parser.add_argument("--profile", metavar="P", help="the seccomp profile: default or strict")
 
@@ -113,6 +122,7 @@ def execute(arguments: argparse.Namespace) -> int:
         emit(json.dumps(result.as_dict()))
     if not arguments.quiet:
         _say_notes(result, limits, config)
+        _say_files(result)
     if result.status == "cancelled" and ending.signal is not None:
         return 128 + ending.signal
     return exit_status(result)
@@ -130,6 +140,17 @@ def _begun(config: Config, request: RunRequest) -> Iterator[HeadStart | None]:
             if config.engine == "docker" or config.docker_host:
                 raise
         yield head
+
+
+def _say_files(result: "RunResult") -> None:
+    for artifact in result.artifacts:
+        if artifact.file is not None:
+            say(f"wrote {artifact.file} ({artifact.type}, {artifact.size} bytes)")
+    if result.artifacts_omitted:
+        say(
+            f"left out {result.artifacts_omitted}: links and other special files, unreadable ones, and what "
+            "exceeds max_out_files, max_out_file or max_out_bytes or finds no place in the folder."
+        )
 
 
 def _say_notes(result: "RunResult", limits: ResolvedLimits, config: Config) -> None:

@@ -29,6 +29,12 @@ _LIMITED = (
 )  # fmt: skip
 
 
+_CEILINGS_ALONE = (
+    "code", "files", "file_bytes", "artifacts", "artifact", "artifact_bytes",
+    "out_files", "out_file", "out_bytes",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What a setting is: its unit as documented, what to write, and how that is read.
@@ -216,8 +222,14 @@ class Config:
     max_compile_time: float = _setting(600.0, _SECONDS, "Ceiling of compile_time.")
     max_compile_memory: int = _setting(4 * _GIB, _MEMORY, "Ceiling of compile_memory.")
     max_code: int = _setting(_MIB, _SIZE, "Size of a program's code.")
-    max_files: int = _setting(256, _COUNT, "Files that a run may bring.")
+    max_files: int = _setting(10_000, _COUNT, "Files that a run may bring.")
     max_file_bytes: int = _setting(64 * _MIB, _SIZE, "Size of these files in all.")
+    max_artifacts: int = _setting(256, _COUNT, "Files that a run may give back.")
+    max_artifact: int = _setting(16 * _MIB, _SIZE, "Size of each of them.")
+    max_artifact_bytes: int = _setting(32 * _MIB, _SIZE, "Size of them in all.")
+    max_out_files: int = _setting(10_000, _COUNT, "Files that a run may give back to a folder (--out).")
+    max_out_file: int = _setting(_GIB, _SIZE, "Size of each of them.")
+    max_out_bytes: int = _setting(_GIB, _SIZE, "Size of them in all.")
 
     shown_output: int = _setting(
         16 * _KIB, _SIZE, "Output that a tool's answer shows, per stream; read_output reads all."
@@ -254,7 +266,7 @@ class Config:
 
     def policy(self) -> Policy:
         """The part of the settings that decides about requests."""
-        ceilings = {name: getattr(self, f"max_{name}") for name in (*_LIMITED, "code", "files", "file_bytes")}
+        ceilings = {name: getattr(self, f"max_{name}") for name in (*_LIMITED, *_CEILINGS_ALONE)}
         return Policy(
             **{name: getattr(self, name) for name in _LIMITED},
             ceilings=Ceilings(**ceilings),

@@ -6,6 +6,7 @@ What arrives is untrusted: by forging it a program could only misreport itself, 
 
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import anyio
@@ -19,7 +20,8 @@ from sandbox_runner.spec import Job
 
 HELLO_TIMEOUT = 30  # seconds for PID 1 to report: a loaded host may be slow to start it
 DEADLINE_GRACE = 2  # seconds after the wall time at which the host stops waiting for the agent
-GIVEBACK_GRACE = 10  # seconds more, from the first sign that files or a value come back
+GIVEBACK_GRACE = 10  # seconds more, from the first sign that files or a value come back …
+GIVEBACK_RATE = 1 << 20  # … and for each so many bytes of them that have come another one
 _PIECE = 128 * 1024
 _OUTPUTS: dict[int, Stream] = {protocol.STDOUT: "stdout", protocol.STDERR: "stderr"}
 _STATUS: tuple[Status, ...] = ("exited", "signaled", "timed_out", "cpu_limit", "output_limit", "cancelled")
@@ -90,8 +92,8 @@ class AgentLane:
         self._job += 1
         self._credit = protocol.STDIN_WINDOW
         try:
-            with anyio.fail_after(job.limits.wall_time + DEADLINE_GRACE) as deadline:
-                return await self._converse(job, _outside(deadline, emit), deadline)
+            with GivenBack(job) as given, anyio.fail_after(job.limits.wall_time + DEADLINE_GRACE) as deadline:
+                return await self._converse(job, _outside(deadline, emit), deadline, given)
         except TimeoutError:
             # The agent holds the deadline; it did not keep it, so the container is ended from outside.
             return Exited(
@@ -101,13 +103,13 @@ class AgentLane:
     async def cancel(self) -> None:
         await self._send(protocol.CANCEL)
 
-    async def _converse(self, job: Job, emit: Emit, deadline: anyio.CancelScope) -> Exited:
+    async def _converse(self, job: Job, emit: Emit, deadline: anyio.CancelScope, given: GivenBack) -> Exited:
         failure: BaseException | None = None
         exited: Exited | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._send_job, job)
             try:
-                exited = await self._follow(job, emit, deadline)
+                exited = await self._follow(job, emit, deadline, given)
             except (ChannelEnded, EngineError, InvalidRequest) as error:
                 failure = error  # raised outside, so that it does not arrive in an ExceptionGroup
             except protocol.ProtocolError as error:
@@ -152,8 +154,7 @@ class AgentLane:
             with anyio.CancelScope(shield=True), anyio.move_on_after(DEADLINE_GRACE):
                 await self._channel.send(frames)
 
-    async def _follow(self, job: Job, emit: Emit, deadline: anyio.CancelScope) -> Exited:
-        given = GivenBack(job)
+    async def _follow(self, job: Job, emit: Emit, deadline: anyio.CancelScope, given: GivenBack) -> Exited:
         offsets: dict[Stream, int] = {"stdout": 0, "stderr": 0}
         async for kind, number, body in self._frames:
             if number != self._job:
@@ -168,13 +169,13 @@ class AgentLane:
             elif kind == protocol.STARTED:
                 await emit(Started(self._run_id))
             elif kind in KINDS:
-                deadline.deadline += 0 if given.begun else GIVEBACK_GRACE
+                deadline.deadline += len(body) / GIVEBACK_RATE + (0 if given.begun else GIVEBACK_GRACE)
                 given.take(kind, body)
             elif kind == protocol.EXIT:
                 exited = _exited(body, offsets, given.value)
                 for artifact in given.artifacts():
                     await emit(artifact)
-                return exited
+                return replace(exited, artifacts_omitted=exited.artifacts_omitted + given.omitted)
             elif kind == protocol.FAILED:
                 raise _failure(body)
             else:
@@ -241,6 +242,9 @@ def _job_payload(job: Job) -> bytes:
         cpu_time=job.limits.cpu_time,
         output=job.limits.output,
         artifacts=[pattern.encode() for pattern in job.artifacts],
+        artifact_count=job.artifact_caps.count,
+        artifact_size=job.artifact_caps.size,
+        artifact_bytes=job.artifact_caps.total,
     )
 
 

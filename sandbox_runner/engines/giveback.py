@@ -1,33 +1,92 @@
 """What the agent gives back of a job, as hostile as all that comes from a container.
 
-It was told the patterns and keeps the caps; here both are held against what arrives.
+It was told the patterns and keeps the caps; here both are held against what arrives. A file goes piece by
+piece to where it is to be: memory, or the folder that the job names. Nothing has its place there
+before all is complete.
 """
 
-from collections.abc import Iterator
-from pathlib import PurePosixPath
+import os
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any
 
 from sandbox_runner.agent import protocol
-from sandbox_runner.agent.patterns import matches, plain
+from sandbox_runner.agent.patterns import fits, plain_path
 from sandbox_runner.agent.protocol import ProtocolError
 from sandbox_runner.events import Artifact
+from sandbox_runner.media_types import HEAD, media_type
+from sandbox_runner.outbox import Outbox
 from sandbox_runner.spec import Job
 
 KINDS = (protocol.ARTIFACT, protocol.ARTIFACT_DATA, protocol.RETURNED)
-_SIZE = 4  # bytes of the size ahead of the name
+
+
+@dataclass(slots=True)
+class _File:
+    """A file that arrives: to memory, or to a descriptor; with neither it is not kept."""
+
+    path: str
+    size: int
+    missing: int
+    name: str = ""
+    data: bytearray | None = None
+    descriptor: int = -1
+    head: bytes = b""
+    hash: Any = field(default_factory=sha256)
+
+    @property
+    def kept(self) -> bool:
+        return self.data is not None or bool(self.name)
+
+    def take(self, body: bytes) -> None:
+        """Raises OSError where there is no place for it."""
+        self.missing -= len(body)
+        self.hash.update(body)
+        if len(self.head) < HEAD:
+            self.head += body[: HEAD - len(self.head)]
+        if self.data is not None:
+            self.data += body
+        left = memoryview(body)
+        while self.descriptor >= 0 and left:
+            left = left[os.write(self.descriptor, left) :]
+
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            os.close(descriptor)
 
 
 class GivenBack:
-    """Gathers the files and the value of one job."""
+    """Gathers the files and the value of one job. A context: what has no place at its end is removed.
+
+    ``omitted`` counts files that arrived, and that this machine could not take.
+    Raises InvalidRequest where the job's folder cannot be written to.
+    """
 
     def __init__(self, job: Job) -> None:
         self.begun = False  # whether anything has arrived
+        self.omitted = 0
         self._patterns = job.artifacts
+        self._caps = job.artifact_caps
         self._sent = {str(PurePosixPath(file.path)): file.data for file in job.files}
-        self._files: dict[str, bytearray] = {}
-        self._last = bytearray()
-        self._missing = 0  # bytes of the last file that are yet to come
+        self._files: dict[str, _File] = {}
+        self._last: _File | None = None  # until it is complete
         self._total = 0
         self._value: bytearray | None = None if job.value is None else bytearray()
+        self._outbox = Outbox(job.out) if job.out is not None else None
+
+    def __enter__(self) -> "GivenBack":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._last is not None:
+            self._last.close()
+        if self._outbox is not None:
+            self._outbox.close()
 
     @property
     def value(self) -> bytes | None:
@@ -42,49 +101,104 @@ class GivenBack:
         elif not body:
             raise ProtocolError("an empty piece of what is given back")
         elif kind == protocol.ARTIFACT_DATA:
-            if len(body) > self._missing:
-                raise ProtocolError("a file given back is longer than was said")
-            self._last += body
-            self._missing -= len(body)
+            self._add(body)
         else:
             if self._value is None or len(self._value) + len(body) > protocol.MAX_VALUE:
                 raise ProtocolError("a value that was not asked for, or is too long")
             self._value += body
 
-    def artifacts(self) -> Iterator[Artifact]:
-        """The files, but for those that were sent there and are still the same.
+    def artifacts(self) -> list[Artifact]:
+        """The files, each where it is to be, but for those that were sent there and are still the same.
 
         Raises ProtocolError where the last one is not complete.
         """
-        self._end()
-        for name, data in self._files.items():
-            if name not in self._sent or self._sent[name] != bytes(data):
-                yield Artifact(name, bytes(data))
+        if self._last is not None:
+            raise ProtocolError("a file given back is shorter than was said")
+        artifacts = []
+        for file in self._files.values():
+            artifact = None if self._is_as_sent(file) else self._delivered(file)
+            if artifact is not None:
+                artifacts.append(artifact)
+        return artifacts
 
     def _begin(self, body: bytes) -> None:
-        self._end()
-        name = _name(body)
-        if name in self._files or not any(matches(name, pattern) for pattern in self._patterns):
-            raise ProtocolError("a file that was not asked for")
-        size = int.from_bytes(body[:_SIZE], "big")
-        self._total += size
-        if size > protocol.MAX_ARTIFACT or self._total > protocol.MAX_ARTIFACT_BYTES:
-            raise ProtocolError("more bytes of files than are allowed")
-        if len(self._files) == protocol.MAX_ARTIFACTS:
-            raise ProtocolError("more files than are allowed")
-        self._last = self._files[name] = bytearray()
-        self._missing = size
-
-    def _end(self) -> None:
-        if self._missing:
+        if self._last is not None:
             raise ProtocolError("a file given back is shorter than was said")
+        path = _path(body)
+        if path in self._files or not any(fits(path, pattern) for pattern in self._patterns):
+            raise ProtocolError("a file that was not asked for")
+        size = int.from_bytes(body[: protocol.SIZE], "big")
+        self._total += size
+        if size > self._caps.size or self._total > self._caps.total:
+            raise ProtocolError("more bytes of files than are allowed")
+        if len(self._files) >= self._caps.count:
+            raise ProtocolError("more files than are allowed")
+        self._last = self._files[path] = self._opened(_File(path, size, missing=size))
+        self._end_when_complete()
+
+    def _opened(self, file: _File) -> _File:
+        if self._outbox is None:
+            file.data = bytearray()
+            return file
+        name = str(len(self._files))
+        try:
+            file.descriptor = self._outbox.begin(name)
+            file.name = name
+        except OSError:
+            self.omitted += 1
+        return file
+
+    def _add(self, body: bytes) -> None:
+        file = self._last
+        if file is None or len(body) > file.missing:
+            raise ProtocolError("a file given back is longer than was said")
+        try:
+            file.take(body)
+        except OSError:  # the disk is full: the file is left out, and the others may fit
+            self._leave_out(file)
+        self._end_when_complete()
+
+    def _end_when_complete(self) -> None:
+        if self._last is not None and not self._last.missing:
+            self._last.close()
+            self._last = None
+
+    def _leave_out(self, file: _File) -> None:
+        file.close()
+        if self._outbox is not None:
+            self._outbox.drop(file.name)
+        file.name = ""
+        self.omitted += 1
+
+    def _is_as_sent(self, file: _File) -> bool:
+        sent = self._sent.get(file.path)
+        return sent is not None and sha256(sent).digest() == file.hash.digest()
+
+    def _delivered(self, file: _File) -> Artifact | None:
+        place: Path | None = None
+        if not file.kept:
+            return None
+        if self._outbox is not None:
+            try:
+                place = self._outbox.put(file.name, file.path)
+            except OSError:  # a folder or a link is there, or the name means something else on this machine
+                self.omitted += 1
+                return None
+        return Artifact(
+            file.path,
+            None if file.data is None else bytes(file.data),
+            file=place,
+            size=file.size,
+            sha256=file.hash.hexdigest(),
+            type=media_type(file.path, file.head),
+        )
 
 
-def _name(body: bytes) -> str:
+def _path(body: bytes) -> str:
     try:
-        name = body[_SIZE:].decode()
+        path = body[protocol.SIZE :].decode()
     except UnicodeDecodeError:
-        name = ""
-    if not plain(name):
-        raise ProtocolError("a file without a plain name")
-    return name
+        path = ""
+    if not plain_path(path):
+        raise ProtocolError("a file without a plain path")
+    return path

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sandbox_runner import hardening
 from sandbox_runner.languages import Language
 from sandbox_runner.policy.checks import check
-from sandbox_runner.policy.rules import Policy, compile_limits, container_limits
+from sandbox_runner.policy.rules import Policy, artifact_caps, compile_limits, container_limits
 from sandbox_runner.program import make_job, pid_1
 from sandbox_runner.request import Principal, RunRequest
 from sandbox_runner.spec import (
@@ -38,7 +38,7 @@ def admit(
     do what is asked.
     """
     limits = check(policy, request, language=language)
-    job = make_job(request, language, image, limits)
+    job = make_job(request, language, image, limits, artifact_caps(request, policy.ceilings))
     compiler = _compiler(language, job)
     argv, env = pid_1(request, language, image, job)
     preload = language.preload if language and argv == language.run else ()
@@ -56,8 +56,9 @@ def _compiler(language: Language | None, job: Job) -> Job | None:
     if language is None or language.compile is None:
         return None
     return replace(
-        job, argv=language.compile, stdin=b"", limits=compile_limits(job.limits), artifacts=(), value=None
-    )
+        job, argv=language.compile, stdin=b"", limits=compile_limits(job.limits),
+        artifacts=(), out=None, value=None,
+    )  # fmt: skip
 
 
 def _spec(

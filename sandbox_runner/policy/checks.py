@@ -1,12 +1,13 @@
 """Refuses what can be refused without an engine, and resolves the limits of what cannot."""
 
+import os.path
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from sandbox_runner import hardening
-from sandbox_runner.agent.patterns import MAX_NAME
+from sandbox_runner.agent.patterns import plain_path
 from sandbox_runner.agent.protocol import MAX_PATTERNS, MAX_VALUE
 from sandbox_runner.errors import InvalidRequest, LimitExceeded, NotPermitted
 from sandbox_runner.files import check_files
@@ -33,6 +34,7 @@ def check(policy: Policy, request: RunRequest, *, language: Language | None) -> 
     check_files(request.files, count=policy.ceilings.files, size=policy.ceilings.file_bytes)
     _check_program_file(request, language)
     _check_artifacts(request)
+    _check_out(request.out)
     _check_value(request, language)
     if request.image is not None and not _IMAGE.fullmatch(request.image):
         raise InvalidRequest(
@@ -83,11 +85,20 @@ def _check_artifacts(request: RunRequest) -> None:
         raise InvalidRequest(f"At most {MAX_PATTERNS} patterns of artifacts can be given.")
     for pattern in request.artifacts:
         _encodable("patterns of artifacts", pattern)
-        if not pattern or any(sign in pattern for sign in "/[\0") or len(pattern.encode()) > MAX_NAME:
+        if not plain_path(pattern) or "[" in pattern:
             raise InvalidRequest(
-                f"{pattern[:100]!r} is not a pattern of file names at the top of the workspace; "
-                "use * and ?, as in *.png."
+                f"{pattern[:100]!r} is not a pattern of paths in the workspace; "
+                "use * and ? in names and ** for folders, as in *.png or plots/**."
             )
+
+
+def _check_out(out: Path | None) -> None:
+    if out is None:
+        return
+    if not isinstance(out, str | Path) or not str(out) or "\0" in str(out):
+        raise InvalidRequest("out must be the path of a folder, such as Path('results').")
+    if not Path(out).is_dir() and os.path.lexists(out):
+        raise InvalidRequest(f"{out} is there and is no folder; give the path of a folder.")
 
 
 def _check_value(request: RunRequest, language: Language | None) -> None:

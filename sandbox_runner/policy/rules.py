@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from sandbox_runner import hardening
 from sandbox_runner.languages import Language
 from sandbox_runner.request import RunRequest
-from sandbox_runner.spec import ResolvedLimits
+from sandbox_runner.spec import ArtifactCaps, ResolvedLimits
 
 CPU_GRACE = 1.0  # seconds over wall_time x cpus, so that the wall clock speaks first
 
@@ -28,6 +28,12 @@ class Ceilings:
     code: int
     files: int
     file_bytes: int
+    artifacts: int
+    artifact: int
+    artifact_bytes: int
+    out_files: int
+    out_file: int
+    out_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +62,13 @@ class Policy:
     oci_runtime: str | None
     cgroup_parent: str | None
     require_user_namespace: bool
+
+
+def artifact_caps(request: RunRequest, ceilings: Ceilings) -> ArtifactCaps:
+    """The most that a run gives back: more to a folder than to memory."""
+    if request.out is not None:
+        return ArtifactCaps(ceilings.out_files, ceilings.out_file, ceilings.out_bytes)
+    return ArtifactCaps(ceilings.artifacts, ceilings.artifact, ceilings.artifact_bytes)
 
 
 def image_name(request: RunRequest, language: Language | None) -> str:

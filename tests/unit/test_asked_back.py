@@ -7,7 +7,7 @@ from sandbox_runner.errors import InvalidRequest
 from sandbox_runner.languages import find_language, load_languages
 from sandbox_runner.policy import admit, check
 from sandbox_runner.request import LOCAL_USER
-from sandbox_runner.spec import Image, Placement
+from sandbox_runner.spec import ArtifactCaps, Image, Placement
 
 POLICY = Config().policy()
 PLACEMENT = Placement(run_id="r", instance="i", owner="o", uid=2000, created=0)
@@ -33,8 +33,9 @@ def test_a_value_makes_the_program_a_function():
 @pytest.mark.parametrize(
     ("pattern", "artifacts"),
     [
-        ("'a/b' is not a pattern", ["a/b"]),
+        ("'/a' is not a pattern", ["/a"]),
         ("'../x' is not a pattern", ["../x"]),
+        ("'a/../x' is not a pattern", ["a/../x"]),
         (r"'\[ab\]' is not a pattern", ["[ab]"]),
         ("'' is not a pattern", [""]),
         ("is not a pattern", ["a\0"]),
@@ -44,9 +45,31 @@ def test_a_value_makes_the_program_a_function():
         ("must be a list", "*.png"),
     ],
 )
-def test_a_pattern_is_of_plain_names(pattern, artifacts):
+def test_a_pattern_is_of_plain_paths(pattern, artifacts):
     with pytest.raises(InvalidRequest, match=pattern):
         check(POLICY, asking(artifacts=artifacts), language=find_language("python"))
+
+
+def test_files_go_back_to_memory_or_to_a_folder_each_within_its_ceilings(tmp_path):
+    job = job_of(asking(artifacts=["plots/**"]))
+    assert (job.artifacts, job.out, job.artifact_caps) == (
+        ("plots/**",),
+        None,
+        ArtifactCaps(256, 16 << 20, 32 << 20),
+    )
+    job = job_of(asking(out=tmp_path))
+    assert (job.artifacts, job.out, job.artifact_caps) == (
+        ("**",),
+        tmp_path,
+        ArtifactCaps(10_000, 1 << 30, 1 << 30),
+    )
+    assert job_of(asking(out=tmp_path, artifacts=["*"])).artifacts == ("*",)
+
+
+@pytest.mark.parametrize("out", ["", "a\0b", 7, __file__])
+def test_a_folder_that_cannot_be_one_is_refused_before_a_run(out):
+    with pytest.raises(InvalidRequest, match="folder"):
+        check(POLICY, asking(out=out), language=find_language("python"))
 
 
 def test_a_value_too_long_is_refused():
@@ -73,10 +96,12 @@ def test_a_command_is_not_called_with_a_value():
         check(POLICY, RunRequest(command=["true"], value=b"1"), language=None)
 
 
-def test_an_image_without_the_agent_takes_no_value_and_gives_nothing_back():
+def test_an_image_without_the_agent_takes_no_value_and_gives_nothing_back(tmp_path):
     with pytest.raises(InvalidRequest, match="no function can be called in it; leave the image out"):
         job_of(asking(value=b"1"), FOREIGN)
-    assert job_of(asking(artifacts=["*"]), FOREIGN).argv[0] == "python3"
+    for asked in ({"artifacts": ["*"]}, {"out": tmp_path}):
+        with pytest.raises(InvalidRequest, match="no file can come back from it; print what you need"):
+            job_of(asking(**asked), FOREIGN)
 
 
 def test_what_only_our_images_hold_is_not_in_the_environment_of_another():

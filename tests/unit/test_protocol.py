@@ -24,6 +24,9 @@ jobs = st.fixed_dictionaries(
         "cpu_time": seconds,
         "output": u64,
         "artifacts": st.lists(st.text(max_size=20).map(lambda text: text.encode()), max_size=3),
+        "artifact_count": st.integers(0, 0xFFFFFFFF),
+        "artifact_size": u64,
+        "artifact_bytes": u64,
     }
 )
 ends = st.fixed_dictionaries(
@@ -121,7 +124,7 @@ def test_a_job_that_is_damaged_raises_nothing_but_protocol_errors(
 @pytest.mark.parametrize("name", ["wall_time", "cpu_time"])
 def test_a_job_needs_finite_positive_times(name: str, limit: float) -> None:
     fields = {"argv": [b"x"], "env": [], "cwd": b"/", "wall_time": 1.0, "cpu_time": 1.0, "output": 1}
-    fields["artifacts"] = []
+    fields |= {"artifacts": [], "artifact_count": 0, "artifact_size": 0, "artifact_bytes": 0}
     with pytest.raises(ProtocolError, match="seconds"):
         protocol.unpack_job(protocol.pack_job(**(fields | {name: limit})))
 

@@ -175,13 +175,15 @@ class AgentContainer:
     def start(
         self, argv: Sequence[str], *, job: int = 1, env: Iterable[str] = ("PATH=/usr/bin:/bin",),
         cwd: str = "/workspace", wall_time: float = 50, cpu_time: float = 50, output: int = 1 << 26,
-        artifacts: Iterable[str] = (),
+        artifacts: Iterable[str] = (), artifact_count: int = 16, artifact_size: int = 4 << 20,
+        artifact_bytes: int = 8 << 20,
     ) -> None:  # fmt: skip
         """Sends JOB."""
         payload = protocol.pack_job(
             argv=[os.fsencode(word) for word in argv], env=[os.fsencode(word) for word in env],
             cwd=os.fsencode(cwd), wall_time=wall_time, cpu_time=cpu_time, output=output,
-            artifacts=[pattern.encode() for pattern in artifacts],
+            artifacts=[pattern.encode() for pattern in artifacts], artifact_count=artifact_count,
+            artifact_size=artifact_size, artifact_bytes=artifact_bytes,
         )  # fmt: skip
         self.send(protocol.JOB, payload, job=job)
 
@@ -245,7 +247,7 @@ class AgentContainer:
         elif kind == protocol.STDERR:
             result.stderr += payload
         elif kind == protocol.ARTIFACT:
-            result.files[payload[4:]] = bytearray()
+            result.files[payload[protocol.SIZE :]] = bytearray()
         elif kind == protocol.ARTIFACT_DATA:
             result.files[next(reversed(result.files))] += payload
         elif kind == protocol.RETURNED:

@@ -4,9 +4,10 @@ import pytest
 from agent_client import PYTHON, AgentContainer
 
 from sandbox_runner.agent import protocol
-from sandbox_runner.agent.protocol import MAX_ARTIFACT, MAX_VALUE
+from sandbox_runner.agent.protocol import MAX_VALUE
 
 MIB = 1 << 20
+MAX_ARTIFACT = 4 * MIB  # unless a test says another
 READ_VALUE = "import os; print(os.pread(3, 9, 0), os.read(3, 1 << 21)[:9]); "
 
 
@@ -34,7 +35,72 @@ def test_links_pipes_sockets_and_folders_do_not_come_back(agent: AgentContainer)
     )
     result = agent.run([*PYTHON, code], artifacts=["*"])
     assert result.files == {b"real": b"1"}
-    assert (result.end.status, result.end.artifacts_omitted) == (0, 0)
+    assert (result.end.status, result.end.artifacts_omitted) == (0, 6)
+
+
+def test_files_in_folders_come_back_where_a_pattern_means_them(agent: AgentContainer) -> None:
+    code = (
+        "import os; os.makedirs('plots/deep'); os.makedirs('other'); os.symlink('plots', 'link');"
+        "[open(name, 'w').write(name) for name in"
+        " ('plots/a.png', 'plots/deep/b.png', 'other/c.png', 'd.png', 'plots/e.txt')]"
+    )
+    for job, (patterns, names) in enumerate(
+        [
+            (["plots/*.png"], [b"plots/a.png"]),
+            (["plots/**/*.png"], [b"plots/a.png", b"plots/deep/b.png"]),
+            (["**/c.*", "*"], [b"d.png", b"other/c.png"]),
+        ],
+        start=1,
+    ):
+        result = agent.run([*PYTHON, f"import shutil, os\nif os.path.exists('plots'):\n"
+            f" shutil.rmtree('plots'); shutil.rmtree('other'); os.unlink('link')\n{code}"],
+            artifacts=patterns, job=job,
+        )  # fmt: skip
+        assert {name: bytes(data) for name, data in result.files.items()} == {name: name for name in names}
+        assert list(result.files) == names
+
+
+def test_what_was_there_before_comes_back_only_where_it_was_altered(agent: AgentContainer) -> None:
+    for name in ("same", "folder/same", "rewritten", "replaced", "moved", "folder/longer"):
+        agent.send_file(name, b"1")
+    code = (
+        "import os; open('rewritten', 'r+').write('2');"
+        "open('t', 'w').write('3'); os.rename('t', 'replaced');"
+        "os.rename('moved', 'elsewhere'); open('folder/longer', 'a').write('1'); open('new', 'w');"
+        "open('same').read(); os.symlink('same', 'link')"
+    )
+    result = agent.run([*PYTHON, code], artifacts=["**"])
+    assert {name: bytes(data) for name, data in result.files.items()} == {
+        b"rewritten": b"2", b"replaced": b"3", b"elsewhere": b"1", b"folder/longer": b"11", b"new": b"",
+    }  # fmt: skip
+    assert result.end.artifacts_omitted == 1
+    again = agent.run([*PYTHON, "open('new', 'w').write('x')"], artifacts=["**"], job=2)
+    assert {name: bytes(data) for name, data in again.files.items()} == {b"new": b"x"}
+    assert again.end.artifacts_omitted == 0
+
+
+def test_a_change_in_the_very_moment_after_is_seen(agent: AgentContainer) -> None:
+    """The kernel's clock stands still for milliseconds, so that two changes may have the same time."""
+    agent.run(["sh", "-c", "printf 1 >x"])
+    for job in range(2, 12):
+        result = agent.run(["sh", "-c", f"printf {job % 10} >x"], artifacts=["x"], job=job)
+        assert result.files == {b"x": b"%d" % (job % 10)}
+
+
+def test_folders_are_looked_into_only_so_deep(agent: AgentContainer) -> None:
+    code = "import os\nfor depth in range(200): open('f', 'w').close(); os.mkdir('d'); os.chdir('d')"
+    result = agent.run([*PYTHON, code], artifacts=["**"], artifact_count=1000)
+    assert sorted(map(len, result.files)) == [2 * depth + 1 for depth in range(32)]
+
+
+def test_long_names_by_the_thousand_take_no_memory_of_the_agents(agent: AgentContainer) -> None:
+    code = (
+        "import os\nfor part in range(3):\n os.mkdir('d' * 255); os.chdir('d' * 255)\n"
+        "for n in range(20_000): open(f'{n:0255}', 'w').close()"
+    )
+    result = agent.run([*PYTHON, code], artifacts=["**"], artifact_count=1000)
+    assert len(result.files) == 1000, result.stderr
+    assert result.end.artifacts_omitted == 19_000
 
 
 def test_names_that_are_no_text_or_mislead_are_counted_only(agent: AgentContainer) -> None:
@@ -61,6 +127,20 @@ def test_of_ten_thousand_files_sixteen_come_back_and_the_others_are_counted(agen
     result = agent.run([*PYTHON, "[open(str(n), 'w') for n in range(10_000)]"], artifacts=["*"])
     assert list(result.files) == [b"%d" % number for number in range(16)]
     assert result.end.artifacts_omitted == 10_000 - 16
+
+
+def test_the_job_says_how_much_comes_back(agent: AgentContainer) -> None:
+    code = "[open(str(n), 'w').write('x' * n) for n in range(10)]"
+    caps = [({"artifact_count": 3}, 3), ({"artifact_size": 4}, 5), ({"artifact_bytes": 6}, 4)]
+    for job, (cap, count) in enumerate(caps, start=1):
+        result = agent.run([*PYTHON, code], artifacts=["*"], job=job, **cap)
+        assert list(result.files) == [b"%d" % number for number in range(count)]
+        assert result.end.artifacts_omitted == 10 - count
+
+
+def test_a_sparse_giant_is_left_out_by_its_size_alone(agent: AgentContainer) -> None:
+    result = agent.run([*PYTHON, "open('x', 'w').truncate(1 << 40)"], artifacts=["*"], artifact_size=1 << 30)
+    assert (result.files, result.end.artifacts_omitted) == ({}, 1), result.stderr
 
 
 def test_only_so_many_names_are_looked_at(agent: AgentContainer) -> None:

@@ -1,0 +1,203 @@
+"""A folder of this machine that files from a container are written to, and nowhere else.
+
+What arrives is hostile, names and bytes. All of it goes to a folder of our own inside the chosen one first,
+and from there to its place only when the run is over: what comes of a run that broke off is removed. On
+its way to its place no link is followed and nothing is written through: a file that is there is replaced.
+
+On Windows, where no folder can be held by a descriptor, each part of a path is looked at before it is
+used, and names that mean something else there than on Linux are refused.
+"""
+
+import os
+import re
+import secrets
+import shutil
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from sandbox_runner.agent.patterns import plain_path
+from sandbox_runner.errors import InvalidRequest
+
+_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+# Devices of Windows, streams of a file, wildcards, and the ends of names that it drops.
+_NOT_ON_WINDOWS = re.compile(
+    r'[<>:"\\|?*]|[. ]$|^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)', re.IGNORECASE
+)
+
+
+class Place(Protocol):
+    """A folder that files are begun in, and then put to their places below."""
+
+    def begin(self, name: str) -> int:
+        """A descriptor of a new file, still apart. Raises OSError."""
+        ...
+
+    def put(self, name: str, path: str) -> None:
+        """Moves that file to ``path``, replacing a file there. Raises OSError where that cannot be."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Removes a file that was begun."""
+        ...
+
+    def close(self) -> None:
+        """Removes all that has not been put anywhere."""
+        ...
+
+
+class Outbox:
+    """The files that one run writes to ``folder``, which is made where it is not there.
+
+    Raises InvalidRequest where it cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._place: Place = HeldFolder(folder) if os.open in os.supports_dir_fd else NamedFolder(folder)
+        except OSError as error:
+            raise InvalidRequest(
+                f"{folder} cannot take files ({error.strerror}); choose another folder."
+            ) from error
+
+    def begin(self, name: str) -> int:
+        """A descriptor to write a file to, which `put` then moves. Raises OSError."""
+        return self._place.begin(name)
+
+    def put(self, name: str, path: str) -> Path:
+        """Moves what was begun as ``name`` to ``path``; where it then is. Raises OSError where it cannot."""
+        if not plain_path(path):
+            raise OSError(f"{path!r} is not a plain path")
+        self._place.put(name, path)
+        return self.folder.joinpath(*path.split("/"))
+
+    def drop(self, name: str) -> None:
+        """Removes what was begun as ``name``."""
+        self._place.drop(name)
+
+    def close(self) -> None:
+        """Removes all that was begun and not put."""
+        self._place.close()
+
+
+def _own_name() -> str:
+    return f".sandbox-runner-{secrets.token_hex(8)}"
+
+
+class HeldFolder:
+    """A `Place` whose folders are held by descriptors: what others rename or link meanwhile has no effect."""
+
+    def __init__(self, folder: Path) -> None:
+        self._root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        self._own_name = _own_name()
+        try:
+            os.mkdir(self._own_name, 0o700, dir_fd=self._root)
+            self._own = os.open(self._own_name, _FOLDER, dir_fd=self._root)
+        except OSError:
+            os.close(self._root)
+            raise
+        self._written: set[tuple[int, int]] = set()
+
+    def begin(self, name: str) -> int:
+        """See `Place`."""
+        return os.open(name, _NEW, 0o666, dir_fd=self._own)
+
+    def put(self, name: str, path: str) -> None:
+        """See `Place`."""
+        *folders, last = path.split("/")
+        folder = os.dup(self._root)
+        try:
+            for part in folders:
+                with suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=folder)
+                outer, folder = folder, os.open(part, _FOLDER, dir_fd=folder)
+                os.close(outer)
+            _refuse_second(self._written, _state(last, folder), path)
+            os.rename(name, last, src_dir_fd=self._own, dst_dir_fd=folder)
+            self._written.add(_identity(os.stat(last, dir_fd=folder, follow_symlinks=False)))
+        finally:
+            os.close(folder)
+
+    def drop(self, name: str) -> None:
+        """See `Place`."""
+        os.unlink(name, dir_fd=self._own)
+
+    def close(self) -> None:
+        """See `Place`."""
+        with suppress(OSError):
+            for name in os.listdir(self._own):  # noqa: PTH208 - pathlib knows no descriptors
+                self.drop(name)
+            os.rmdir(self._own_name, dir_fd=self._root)
+        os.close(self._own)
+        os.close(self._root)
+
+
+class NamedFolder:
+    """A `Place` known by its path: links are looked for before each step, not barred in it.
+
+    The program cannot put any there, as all that it has written so far was put by us; who else may write
+    to the folder can.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._root = folder.resolve()
+        self._own = self._root / _own_name()
+        self._own.mkdir(0o700)
+        self._written: set[tuple[int, int]] = set()
+
+    def begin(self, name: str) -> int:
+        """See `Place`."""
+        return os.open(self._own / name, _NEW, 0o666)
+
+    def put(self, name: str, path: str) -> None:
+        """See `Place`."""
+        *folders, last = path.split("/")
+        if any(map(_NOT_ON_WINDOWS.search, (*folders, last))):
+            raise OSError(f"{path!r} means something else on Windows")
+        folder = self._root
+        for part in folders:
+            folder /= part
+            with suppress(FileExistsError):
+                folder.mkdir()
+            if not _is_own_folder(folder):
+                raise OSError(f"{folder} is not a folder, or leads elsewhere")
+        target = folder / last
+        state = target.lstat() if os.path.lexists(target) else None
+        _refuse_second(self._written, state, path)
+        (self._own / name).replace(target)
+        self._written.add(_identity(target.lstat()))
+
+    def drop(self, name: str) -> None:
+        """See `Place`."""
+        (self._own / name).unlink()
+
+    def close(self) -> None:
+        """See `Place`."""
+        shutil.rmtree(self._own, ignore_errors=True)
+
+
+def _state(name: str, folder: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _identity(state: os.stat_result) -> tuple[int, int]:
+    return state.st_dev, state.st_ino
+
+
+def _refuse_second(written: set[tuple[int, int]], state: os.stat_result | None, path: str) -> None:
+    """Two names of a container can be one here, where case or composition does not count."""
+    if state is not None and _identity(state) in written:
+        raise OSError(f"{path!r} is another file's name here, too")
+
+
+def _is_own_folder(folder: Path) -> bool:
+    state = folder.lstat()
+    links = getattr(stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0) & getattr(state, "st_file_attributes", 0)
+    return stat.S_ISDIR(state.st_mode) and not links
