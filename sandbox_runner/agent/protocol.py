@@ -72,7 +72,7 @@ FAILED_BODY = Struct(">BI")  # the message follows
 STDIN_WINDOW = 256 * 1024  # credit for stdin at the start of a job
 SIZE = 8  # bytes of a file's size in ARTIFACT
 MAX_VALUE = 1 << 20  # bytes of the value, in either direction
-MAX_PATTERNS = 16
+MAX_PATTERNS = 32
 MAX_PRELOAD = 1024  # bytes of the names of modules
 MAX_ENTRIES = 1 << 15  # entries of the workspace that are looked at
 

@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sandbox_runner.agent.protocol import MAX_PATTERNS
 from sandbox_runner.errors import InvalidRequest
 from sandbox_runner.request import InputFile, Limits, RunRequest
 from sandbox_runner.server.reports import ANY_JSON
 
 _MIB = 1 << 20
-PICTURES = ("*.png", "*.svg")
-"""Names at the top of the workspace that come back as images."""
+SHOWN = ("*.png", "*.svg", "*.jpg", "*.jpeg", "*.gif", "*.wav", "*.mp3")
+"""Names at the top of the workspace that come back as images and sounds."""
 
 
 class File(BaseModel):
@@ -39,6 +40,13 @@ FunctionLanguage = Annotated[
 ]
 Stdin = Annotated[str, Field(description="text for the program's standard input")]
 Files = Annotated[list[File], Field(description="files to put into /workspace, where the program starts")]
+Artifacts = Annotated[
+    list[str],
+    Field(
+        description="files to give back beside pictures: paths or patterns such as report.csv or out/**",
+        max_length=MAX_PATTERNS - len(SHOWN),
+    ),
+]
 Env = Annotated[dict[str, str], Field(description="environment variables")]
 Timeout = Annotated[
     float, Field(gt=0, description="seconds until the run is ended; its output so far comes back")
@@ -49,6 +57,7 @@ Background = Annotated[
     Field(description="return at once with a run_id; read_output then reads and waits, cancel_run ends it"),
 ]
 RunId = Annotated[str, Field(description="the run_id of an earlier answer")]
+FileName = Annotated[str, Field(description="the path of a file that came back, to read it instead")]
 StreamName = Annotated[Literal["stdout", "stderr", "compiler"], Field(description="which output")]
 Offset = Annotated[int, Field(ge=0, description="byte to begin at; next_offset of the last answer reads on")]
 MaxBytes = Annotated[int, Field(gt=0, le=_MIB, description="the most to return")]
@@ -85,7 +94,14 @@ def _data(file: File) -> bytes:
 
 
 def code_request(
-    language: str, code: str, *, stdin: str, files: list[File], env: dict[str, str], limits: Limits
+    language: str,
+    code: str,
+    *,
+    stdin: str,
+    files: list[File],
+    env: dict[str, str],
+    limits: Limits,
+    artifacts: list[str],
 ) -> RunRequest:
     """A program in a language. Raises InvalidRequest."""
     return RunRequest(
@@ -95,12 +111,18 @@ def code_request(
         env=env,
         files=input_files(files),
         limits=limits,
-        artifacts=PICTURES,
+        artifacts=(*SHOWN, *artifacts),
     )
 
 
 def shell_request(
-    command: str, *, stdin: str, files: list[File], env: dict[str, str], limits: Limits
+    command: str,
+    *,
+    stdin: str,
+    files: list[File],
+    env: dict[str, str],
+    limits: Limits,
+    artifacts: list[str],
 ) -> RunRequest:
     """A command line for bash. Raises InvalidRequest."""
     if not command.strip():
@@ -111,5 +133,5 @@ def shell_request(
         env=env,
         files=input_files(files),
         limits=limits,
-        artifacts=PICTURES,
+        artifacts=(*SHOWN, *artifacts),
     )

@@ -2,19 +2,20 @@
 
 import base64
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import anyio
 from mcp.server.mcpserver import Context
-from mcp_types import CallToolResult
+from mcp_types import CallToolResult, ContentBlock
 
 from sandbox_runner.config import Config
-from sandbox_runner.errors import RequestRejected
-from sandbox_runner.events import Stream
+from sandbox_runner.errors import InvalidRequest, RequestRejected
+from sandbox_runner.events import Artifact, Stream
 from sandbox_runner.server import arguments as ask
+from sandbox_runner.server.attached import file_lines
 from sandbox_runner.server.identity import principal_of
-from sandbox_runner.server.pictures import Picture
 from sandbox_runner.server.render import answer, ending, page, refused
 from sandbox_runner.server.reports import OutputPage, RunList, RunReport, RunSummary
 from sandbox_runner.server.runs import Run
@@ -41,20 +42,26 @@ class Readers:
         max_bytes: ask.MaxBytes = _PAGE,
         wait_s: ask.Wait = 0,
         encoding: ask.Encoding = "text",
+        file: ask.FileName = "",
     ) -> Annotated[CallToolResult, OutputPage]:
-        """Read any byte range of a run's output, also while it runs.
+        """Read any byte range of a run's output, also while it runs, or of a file that it gave back.
 
         Use it for what an answer cut, and for runs in the background: with wait_s it waits until there is
         something to read. Output is kept for a limited time and in limited space; the oldest goes first.
         """
+        exact = encoding == "base64"
         try:
             run = self._find(context, run_id)
+            if file:
+                with anyio.move_on_after(wait_s):
+                    await run.finished.wait()
+                return _file_page(run, _find_file(run, file), offset, max_bytes, exact=exact)
         except RequestRejected as error:
             return refused(OutputPage, error)
         with anyio.move_on_after(wait_s):
             while not run.finished.is_set() and run.record.kept(stream) <= offset:
                 await run.news.wait()
-        return _page(run, self.service.config, stream, offset, max_bytes, exact=encoding == "base64")
+        return _page(run, self.service.config, stream, offset, max_bytes, exact=exact)
 
     async def cancel_run(self, context: Context, run_id: ask.RunId) -> Annotated[CallToolResult, RunReport]:
         """End a run that was started in the background; its output so far can still be read.
@@ -100,14 +107,54 @@ def _page(run: Run, config: Config, stream: Stream, offset: int, size: int, *, e
         exit_code=last.exit_code if last else None,
         signal=last.signal if last else None,
         encoding="base64" if exact else "text",
-        data=base64.b64encode(data).decode() if exact else neutral(data.decode(errors="replace")),
+        data=_said(data, exact=exact),
         notes=[*_page_notes(run, stream, offset), *(last.notes if last else ())],
         figures=last.figures if last else [],
+        files=last.files if last else [],
     )
     return page(report, "\n".join(_page_lines(report)), shown)
 
 
-def _ending(run: Run, config: Config) -> tuple[RunReport, tuple[Picture, ...]]:
+def _find_file(run: Run, name: str) -> Artifact:
+    """Raises InvalidRequest where no such file is kept."""
+    for artifact in run.record.attached:
+        if name in (artifact.path, neutral(artifact.path)):
+            return artifact
+    if not run.finished.is_set():
+        raise InvalidRequest("Files come back when the run is over; wait for it with wait_s.")
+    if run.record.discarded:
+        raise InvalidRequest("The run's files are no longer kept; run the program again to get them.")
+    raise InvalidRequest(
+        f"The run gave back no file {neutral(name[:100])!r}; ask for it with artifacts when you run it."
+    )
+
+
+def _file_page(run: Run, file: Artifact, offset: int, size: int, *, exact: bool) -> CallToolResult:
+    data = file.data[offset : offset + size]
+    if not exact and offset + len(data) < file.size:
+        data = whole_characters(data)
+    end = offset + len(data)
+    report = OutputPage(
+        run_id=run.run_id,
+        stream=None,
+        file=neutral(file.path),
+        status=run.status,
+        offset=offset,
+        next_offset=end,
+        total_bytes=file.size,
+        finished=end >= file.size,
+        encoding="base64" if exact else "text",
+        data=_said(data, exact=exact),
+        notes=[f"The offset is beyond the {file.size} bytes there are."] if offset > file.size else [],
+    )
+    return page(report, "\n".join(_page_lines(report)))
+
+
+def _said(data: bytes, *, exact: bool) -> str:
+    return base64.b64encode(data).decode() if exact else neutral(data.decode(errors="replace"))
+
+
+def _ending(run: Run, config: Config) -> tuple[RunReport, Sequence[ContentBlock]]:
     if run.result is not None:
         return ending(run, run.result, config)
     return RunReport(status=run.status, notes=[neutral(str(run.error))] if run.error else []), ()
@@ -116,10 +163,12 @@ def _ending(run: Run, config: Config) -> tuple[RunReport, tuple[Picture, ...]]:
 def _page_lines(report: OutputPage) -> list[str]:
     code = "" if report.exit_code is None else f" with code {report.exit_code}"
     signal = "" if report.signal is None else f" by signal {report.signal}"
-    place = f"bytes {report.offset} to {report.next_offset} of {report.total_bytes} of {report.stream}"
+    source = report.file or report.stream
+    place = f"bytes {report.offset} to {report.next_offset} of {report.total_bytes} of {source}"
     names = [f"figure: {figure.name}, attached" for figure in report.figures]
     notes = [f"Note: {note}" for note in report.notes]
-    return [f"{report.status}{code}{signal}: {place}", *notes, report.data, *names]
+    files = file_lines(report.run_id, report.files)
+    return [f"{report.status}{code}{signal}: {place}", *notes, report.data, *names, *files]
 
 
 def _page_notes(run: Run, stream: Stream, offset: int) -> list[str]:

@@ -1,7 +1,7 @@
 """A run as an answer: one report, said twice, as text and as structured content; each is enough alone."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mcp_types import CallToolResult, ContentBlock, TextContent
@@ -12,7 +12,7 @@ from sandbox_runner.events import Stream
 from sandbox_runner.output import Captured
 from sandbox_runner.result import RunResult
 from sandbox_runner.server.advice import notes
-from sandbox_runner.server.pictures import Picture, pictures
+from sandbox_runner.server.attached import attach, file_lines
 from sandbox_runner.server.reports import CompileReport, Cut, FunctionReport, Report, RunReport, RunUsage
 from sandbox_runner.server.runs import Run
 from sandbox_runner.server.text import neutral
@@ -31,20 +31,18 @@ def answer(run: Run, config: Config, *, function: bool = False) -> CallToolResul
     return rendered(*ending(run, run.result, config, function=function))
 
 
-def rendered(report: RunReport, shown: tuple[Picture, ...] = ()) -> CallToolResult:
-    """``report`` as text and as structured content, with its pictures."""
-    content: list[ContentBlock] = [TextContent(text="\n".join(_lines(report)))]
-    content += [picture.content() for picture in shown]
+def rendered(report: RunReport, blocks: Sequence[ContentBlock] = ()) -> CallToolResult:
+    """``report`` as text and as structured content, with what is attached."""
     return CallToolResult(
-        content=content,
+        content=[TextContent(text="\n".join(_lines(report))), *blocks],
         structured_content=report.model_dump(mode="json"),
         is_error=report.status not in _NOT_ERRORS,
     )
 
 
-def page(report: Report, text: str, shown: tuple[Picture, ...] = ()) -> CallToolResult:
-    """Any other report with its text and its pictures."""
-    content: list[ContentBlock] = [TextContent(text=text), *(picture.content() for picture in shown)]
+def page(report: Report, text: str, blocks: Sequence[ContentBlock] = ()) -> CallToolResult:
+    """Any other report with its text and what is attached."""
+    content: list[ContentBlock] = [TextContent(text=text), *blocks]
     return CallToolResult(content=content, structured_content=report.model_dump(mode="json"))
 
 
@@ -80,13 +78,12 @@ def _where(run: Run) -> str:
 
 def ending(
     run: Run, result: RunResult, config: Config, *, function: bool = False
-) -> tuple[RunReport, tuple[Picture, ...]]:
-    """The report of a run that is over, and the pictures that it left."""
-    shown = tuple(pictures(run.record.attached))
+) -> tuple[RunReport, Sequence[ContentBlock]]:
+    """The report of a run that is over, and what is attached to it."""
+    attached = attach(run.run_id, run.record.attached, text=config.shown_output)
     said = notes(run, result, config)
-    omitted = result.artifacts_omitted + len(run.record.attached) - len(shown)
-    if omitted:
-        said.append(f"Left out as too large, too many, or no pictures: {omitted}.")
+    if result.artifacts_omitted:
+        said.append(f"Files left out as too large, too many, or no plain files: {result.artifacts_omitted}.")
     fields: dict[str, Any] = {}
     if function:
         fields = _value(result, said)
@@ -103,10 +100,11 @@ def ending(
         limits_hit=dict(result.limits_hit),
         usage=_usage(result),
         compile=_compiled(result),
-        figures=[picture.figure for picture in shown],
+        figures=attached.figures,
+        files=attached.files,
         **fields,
     )
-    return report, shown
+    return report, attached.blocks
 
 
 def _value(result: RunResult, said: list[str]) -> dict[str, Any]:
@@ -179,6 +177,7 @@ def _lines(report: RunReport) -> Iterator[str]:
         yield "(no output)"
     for figure in report.figures:
         yield f"figure: {figure.name} ({figure.mime_type}, {figure.bytes} bytes), attached"
+    yield from file_lines(report.run_id, report.files)
 
 
 def _headline(report: RunReport) -> str:

@@ -39,12 +39,23 @@ class RunUsage(Report):
 
 
 class Figure(Report):
-    """A picture that the program left at the top of its workspace; it is attached as image content."""
+    """A picture that the program left in its workspace; it is attached as image content."""
 
     name: str
     mime_type: str
     bytes: int
     sha256: str
+
+
+class FileReport(Report):
+    """Another file that came back from the workspace."""
+
+    path: str
+    mime_type: str
+    bytes: int
+    sha256: str
+    attached: bool = Field(description="it is in this answer; read_output with file reads the others")
+    text: str | None = Field(default=None, description="what is in it, where that is a short text")
 
 
 class CompileReport(Report):
@@ -84,6 +95,7 @@ class RunReport(Report):
     usage: RunUsage | None = None
     compile: CompileReport | None = Field(default=None, description="null where nothing is compiled")
     figures: list[Figure] = Field(default_factory=list)
+    files: list[FileReport] = Field(default_factory=list, description="other files that came back")
     retry_after_s: float | None = Field(default=None, description="seconds to wait; set when status is busy")
 
 
@@ -99,15 +111,18 @@ class FunctionReport(RunReport):
 
 
 class OutputPage(Report):
-    """A range of a run's output."""
+    """A range of a run's output, or of a file that came back."""
 
     status: Status = Field(description="the run's; refused: there is no such run, or change the request")
     run_id: str | None = None
     notes: list[str] = Field(default_factory=list, description="what to know and to do next")
-    stream: Literal["stdout", "stderr", "compiler"] = "stdout"
+    stream: Literal["stdout", "stderr", "compiler"] | None = Field(
+        default="stdout", description="null where a file is read"
+    )
+    file: str | None = Field(default=None, description="the path of the file that is read")
     offset: int = 0
     next_offset: int = Field(default=0, description="where to read on")
-    total_bytes: int = Field(default=0, description="what the program has written so far")
+    total_bytes: int = Field(default=0, description="what the program has written so far, or the file's size")
     finished: bool = Field(
         default=False, description="the run is over and this page reaches the end of what is kept"
     )
@@ -117,7 +132,8 @@ class OutputPage(Report):
     signal: int | None = Field(default=None, description="set when finished and status is signaled")
     encoding: Literal["text", "base64"] = "text"
     data: str = ""
-    figures: list[Figure] = Field(default_factory=list, description="set when finished")
+    figures: list[Figure] = Field(default_factory=list, description="set when a stream is finished")
+    files: list[FileReport] = Field(default_factory=list, description="set when a stream is finished")
 
 
 class RunSummary(Report):

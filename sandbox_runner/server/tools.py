@@ -39,6 +39,7 @@ class Programs:
         stdin: ask.Stdin = "",
         files: ask.Files = [],  # noqa: B006 - pydantic copies it
         env: ask.Env = {},  # noqa: B006
+        artifacts: ask.Artifacts = [],  # noqa: B006
         timeout_s: ask.Timeout = 30,
         memory_mb: ask.Memory = None,
         background: ask.Background = False,
@@ -52,7 +53,9 @@ class Programs:
 
         def request() -> RunRequest:
             limits = ask.limits_of(timeout_s, memory_mb)
-            return ask.code_request(language, code, stdin=stdin, files=files, env=env, limits=limits)
+            return ask.code_request(
+                language, code, stdin=stdin, files=files, env=env, limits=limits, artifacts=artifacts
+            )
 
         return await call(self.service, context, request, background=background)
 
@@ -63,6 +66,7 @@ class Programs:
         stdin: ask.Stdin = "",
         files: ask.Files = [],  # noqa: B006 - pydantic copies it
         env: ask.Env = {},  # noqa: B006
+        artifacts: ask.Artifacts = [],  # noqa: B006
         timeout_s: ask.Timeout = 30,
         memory_mb: ask.Memory = None,
         background: ask.Background = False,
@@ -75,7 +79,9 @@ class Programs:
 
         def request() -> RunRequest:
             limits = ask.limits_of(timeout_s, memory_mb)
-            return ask.shell_request(command, stdin=stdin, files=files, env=env, limits=limits)
+            return ask.shell_request(
+                command, stdin=stdin, files=files, env=env, limits=limits, artifacts=artifacts
+            )
 
         return await call(self.service, context, request, background=background)
 
@@ -87,6 +93,7 @@ class Programs:
         language: ask.FunctionLanguage = "python",
         files: ask.Files = [],  # noqa: B006 - pydantic copies it
         env: ask.Env = {},  # noqa: B006
+        artifacts: ask.Artifacts = [],  # noqa: B006
         timeout_s: ask.Timeout = 30,
         memory_mb: ask.Memory = None,
     ) -> Annotated[CallToolResult, FunctionReport]:
@@ -103,7 +110,7 @@ class Programs:
                 env=env,
                 files=ask.input_files(files),
                 limits=ask.limits_of(timeout_s, memory_mb),
-                artifacts=ask.PICTURES,
+                artifacts=(*ask.SHOWN, *artifacts),
             )
 
         return await call(self.service, context, request, function=True)

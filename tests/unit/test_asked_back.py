@@ -41,7 +41,7 @@ def test_a_value_makes_the_program_a_function():
         ("is not a pattern", ["a\0"]),
         ("is not a pattern", ["x" * 256]),
         ("UTF-8", ["\ud800"]),
-        ("At most 16 patterns", ["x"] * 17),
+        ("At most 32 patterns", ["x"] * 33),
         ("must be a list", "*.png"),
     ],
 )
