@@ -15,7 +15,7 @@ attempt("socket", socket.socket(socket.AF_UNIX).bind, "socket.png")
 attempt("folder", os.mkdir, "folder.png")
 for name in (b"\xff.png", b"\n.png", b"\x1b]52;c;eA==\x07.png", "gnp.\u202e.png".encode()):
     attempt(str(name), lambda path=name: os.close(os.open(path, os.O_CREAT)))
-attempt("size", lambda: os.truncate(os.open("size.png", os.O_CREAT | os.O_RDWR), (4 << 20) + 1))
+attempt("size", lambda: os.truncate(os.open("size.png", os.O_CREAT | os.O_RDWR), (16 << 20) + 1))
 for number in range(3000):
     os.close(os.open(f"{number}-many.png", os.O_CREAT))
 os.symlink("/etc/passwd", "link")
