@@ -248,6 +248,12 @@ ATTACKS: dict[Attack, Outcome] = {
     attack("forged_end.py"): Outcome(
         told={f"descriptor {number}": "EACCES" for number in range(4)}, check=only_printed
     ),
+    attack("forged_files.py", artifacts=("forged/**",)): Outcome(
+        told={"descriptor 1": "EACCES"}, check=lambda result: result.artifacts == ()
+    ),
+    attack("forged_paths.py", artifacts=("**",)): Outcome(
+        told={"descriptor 1": "EACCES"}, check=lambda result: result.artifacts == ()
+    ),
     attack("unread_input.py", stdin=bytes(10 * MIB)): Outcome(
         check=lambda result: result.stdout == "did not read\n"
     ),
@@ -290,6 +296,14 @@ CONTROLS: dict[Attack, Outcome] = {
         check=lambda result: result.stdout == f"{IN}\n"
     ),
     attack("forged_end.py", without="sealed PID 1"): Outcome(check=lambda result: result.exit_code == 99),
+    attack("forged_files.py", without="sealed PID 1", artifacts=("forged/**",)): Outcome(
+        told={"descriptor 1": IN},
+        check=lambda result: [(a.path, a.data) for a in result.artifacts] == [("forged/file", b"evil")],
+    ),
+    attack("forged_paths.py", without="sealed PID 1", artifacts=("**",)): Outcome(
+        status=("signaled",),
+        check=lambda result: (result.reason, result.artifacts) == ("sandbox_broken", ()),
+    ),
     attack("pid_1.py", without="sealed PID 1"): Outcome(told=all_of(IN, *PID_1)),
     attack("kernel_doors.py", without="seccomp"): Outcome(
         told={
