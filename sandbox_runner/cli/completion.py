@@ -10,6 +10,7 @@ sandbox-runner completion bash > /etc/bash_completion.d/sandbox-runner
 sandbox-runner completion zsh > ~/.zfunc/_sandbox-runner
 sandbox-runner completion fish > ~/.config/fish/completions/sandbox-runner.fish"""
 _FILES = {"program", "stdin", "file"}  # arguments that name a file
+_FOLDERS = {"out"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,5 +32,7 @@ def execute(arguments: argparse.Namespace) -> int:
         for action in command._actions:
             if action.dest in _FILES:
                 action.complete = shtab.FILE  # type: ignore[attr-defined] # where shtab looks for it
+            elif action.dest in _FOLDERS:
+                action.complete = shtab.DIRECTORY  # type: ignore[attr-defined] # as above
     emit(shtab.complete(parser, shell=arguments.shell))
     return 0

@@ -39,6 +39,8 @@ exit status:
   152 CPU time used up; 153 too much output; 130 Ctrl-C; 2 the request must change;
   75 retry later; 125 the engine failed"""
 
+_LISTED = 20  # files that were written and are named
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `run`."""
@@ -143,9 +145,10 @@ def _begun(config: Config, request: RunRequest) -> Iterator[HeadStart | None]:
 
 
 def _say_files(result: "RunResult") -> None:
-    for artifact in result.artifacts:
-        if artifact.file is not None:
-            say(f"wrote {artifact.file} ({artifact.type}, {artifact.size} bytes)")
+    for artifact in result.artifacts[:_LISTED]:
+        say(f"wrote {artifact.file} ({artifact.type}, {artifact.size} bytes)")
+    if len(result.artifacts) > _LISTED:
+        say(f"wrote {len(result.artifacts) - _LISTED} other files.")
     if result.artifacts_omitted:
         say(
             f"left out {result.artifacts_omitted}: links and other special files, unreadable ones, and what "

@@ -6,6 +6,7 @@ before all is complete.
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -159,14 +160,21 @@ class GivenBack:
         self._end_when_complete()
 
     def _end_when_complete(self) -> None:
-        if self._last is not None and not self._last.missing:
-            self._last.close()
-            self._last = None
+        file = self._last
+        if file is None or file.missing:
+            return
+        self._last = None
+        try:
+            file.close()
+        except OSError:  # some file systems say only now that there is no space
+            self._leave_out(file)
 
     def _leave_out(self, file: _File) -> None:
-        file.close()
+        with suppress(OSError):
+            file.close()
         if self._outbox is not None:
-            self._outbox.drop(file.name)
+            with suppress(OSError):
+                self._outbox.drop(file.name)
         file.name = ""
         self.omitted += 1
 
