@@ -25,6 +25,7 @@ PROMISES = {
     "job.stdin": "The program reads the whole of stdin, given as bytes, text or pieces, and then its end.",
     "job.files": "The files of the job are in its folder.",
     "job.artifacts": "The files that were asked for come back before the end, and no others.",
+    "job.out": "Where the job names a folder the files are there, and nothing else, before they are told of.",
     "job.value": "The value that a function returns comes back, where there was one to call it with.",
     "job.usage": "Usage tells the wall time and the bytes of both streams.",
     "job.patient": "While a consumer takes nothing nothing is lost.",

@@ -290,6 +290,15 @@ async def test_the_files_that_were_asked_for_come_back(bench):
     assert not any(isinstance(event, Artifact) for event in events)
 
 
+@promise("job.out")
+async def test_the_files_go_to_the_folder_of_the_job(bench, tmp_path):
+    _, events = await ran(bench, program(GIVEN_BACK, artifacts=["*.txt"], out=tmp_path))
+    [artifact] = [event for event in events if isinstance(event, Artifact)]
+    assert (artifact.file, artifact.content, artifact.size) == (tmp_path / "a.txt", None, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert artifact.data == b"one"
+
+
 @promise("job.value")
 async def test_a_value_comes_back(bench):
     code = "def execute(input):\n    return {'doubled': input * 2}"
