@@ -124,6 +124,7 @@ def execute(arguments: argparse.Namespace) -> int:
         emit(json.dumps(result.as_dict()))
     if not arguments.quiet:
         _say_notes(result, limits, config)
+    if not arguments.quiet and not arguments.json:
         _say_files(result)
     if result.status == "cancelled" and ending.signal is not None:
         return 128 + ending.signal
