@@ -313,7 +313,7 @@ def test_pictures_at_the_top_of_the_workspace_come_back_as_images(answered):
     assert "figure: a.png (image/png, " in text["text"]
 
 
-def test_what_only_calls_itself_a_picture_is_left_out_and_counted(answered):
+def test_what_only_calls_itself_a_picture_is_told_as_the_file_that_it_is(answered):
     files = with_files(
         a_png=b"GIF89a",
         b_png=png(100_000, 2),
@@ -323,8 +323,14 @@ def test_what_only_calls_itself_a_picture_is_left_out_and_counted(answered):
         f_svg=b"<svg\0>",
     )
     result = answered("run_shell", command="cp in/* .; ln -s a.png link.png; mkfifo pipe.png", files=files)
-    assert [block["type"] for block in result["content"]] == ["text"]
-    assert result["structuredContent"]["notes"] == ["Left out as too large, too many, or no pictures: 6."]
+    report = result["structuredContent"]
+    assert report["figures"] == []
+    assert {file["path"]: file["mime_type"] for file in report["files"] if file["attached"]} == {
+        "d.svg": "text/plain"
+    }
+    assert [block["type"] for block in result["content"]] == ["text", "resource"]
+    assert len(report["files"]) == 6
+    assert report["notes"] == ["Files left out as too large, too many, or no plain files: 2."]
 
 
 def test_figures_that_matplotlib_has_open_come_back(answered):
