@@ -10,6 +10,7 @@
     compile = ["gcc", "-o", "program", "main.c"] the command before it that makes what it runs
     inline = ["python3", "-c", "{code}"]         the same in an image without our agent
     function = ["python3", "call.py", "main.py"] the command that calls its function `execute`
+    display = ["python3", "show.py", "main.py"]  the command that displays its last value
     packages = ["numpy"]                         what is installed, for people to read
     env = { PYTHONUNBUFFERED = "1" }             environment of each run
     agent_env = { MPLBACKEND = "module://ours" } and what is added in images with our agent
@@ -18,9 +19,9 @@
     image = "python"                             the folder of its image, where that is another
     selftest = { code = "…", stdout = "…" }      a program and what it must print
 
-`aliases`, `extensions`, `compile`, `inline`, `function`, `packages`, `env`, `agent_env`, `warm` and
-`preload` may be left out. The image is the folder's own, unless `image` names another. A folder may
-define several languages.
+`aliases`, `extensions`, `compile`, `inline`, `function`, `display`, `packages`, `env`, `agent_env`,
+`warm` and `preload` may be left out. The image is the folder's own, unless `image` names another. A
+folder may define several languages.
 
 `compile` has limits of its own, and its output is apart from the program's; what it leaves in the
 workspace `run` finds there. Where it does not exit with 0 `run` is not run.
@@ -32,7 +33,8 @@ which is Python and divides itself (see `agent.usercustomize`); "start" has the 
 workspace as it is imported.
 
 What `function` runs finds a JSON text on descriptor 3, calls the code's function `execute`
-with its value, and writes what that returned to descriptor 4, as JSON.
+with its value, and writes what that returned to descriptor 4, as JSON. What `display` runs writes
+a line of JSON to descriptor 4 for each value that it displays; see `displays`.
 """
 
 import re
@@ -71,7 +73,8 @@ class Language:
 
     ``image`` is the name of the image's folder. ``inline`` is None where a program in this
     language can only be run from a file; ``compile`` where it runs as it is; ``function`` where
-    nothing calls a function in it; ``warm`` where no interpreter can wait.
+    nothing calls a function in it; ``display`` where nothing displays its values; ``warm`` where no
+    interpreter can wait.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Language:
     compile: tuple[str, ...] | None = None
     inline: tuple[str, ...] | None = None
     function: tuple[str, ...] | None = None
+    display: tuple[str, ...] | None = None
     packages: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     agent_env: Mapping[str, str] = field(default_factory=dict)
@@ -219,6 +223,8 @@ def _check_meaning(where: str, language: Language) -> None:
         raise SandboxError(f"{where}: run must hold {language.file!r}, the file that it runs.")
     if language.function is not None and language.file not in language.function:
         raise SandboxError(f"{where}: function must hold {language.file!r}, the file that it calls into.")
+    if language.display is not None and language.file not in language.display:
+        raise SandboxError(f"{where}: display must hold {language.file!r}, the file that it runs.")
     _check_warm(where, language)
     if language.inline is not None and language.inline.count(CODE) != 1:
         raise SandboxError(f"{where}: inline must hold {CODE!r} once, where the code goes.")

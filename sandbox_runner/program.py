@@ -30,7 +30,8 @@ def make_job(
         artifacts=_patterns(request),
         artifact_caps=caps,
         out=None if request.out is None else Path(request.out).absolute(),
-        value=request.value,
+        value=b"" if request.display else request.value,
+        displays=request.display,
     )
 
 
@@ -77,6 +78,11 @@ def _program(
             f"Image {image.name!r} has no sandbox_runner agent, so no file can come back from it; "
             "print what you need, or use one of our images."
         )
+    if not image.agent and request.display:
+        raise InvalidRequest(
+            f"Image {image.name!r} has no sandbox_runner agent, so nothing is displayed in it; "
+            "leave the image out."
+        )
     if request.command is not None:
         return (*(request.command or _own_command(image)), *request.args), tuple(request.files)
     assert language is not None
@@ -84,7 +90,13 @@ def _program(
     if not image.agent:
         return (*_inline(language, request.code), *request.args), ()
     code = InputFile(language.file, request.code.encode())
-    argv = language.run if request.value is None else language.function
+    argv = (
+        language.display
+        if request.display
+        else language.function
+        if request.value is not None
+        else language.run
+    )
     assert argv is not None
     return (*argv, *request.args), (*request.files, code)
 

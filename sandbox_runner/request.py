@@ -108,7 +108,8 @@ class RunRequest:
     the program made or altered: ``*`` is any text and ``?`` any character within a name, ``**`` any number of
     folders. ``out`` is a folder of this machine to write them to, made where it is not there; it means all
     files (``**``) unless ``artifacts`` says which. With a ``value`` the code's function ``execute`` is
-    called with it: JSON, handed over on a channel of its own.
+    called with it: JSON, handed over on a channel of its own. With ``display`` the value of the code's
+    last expression, and what it passes to `display()`, come back as a notebook would show them.
     What is asked is checked by `policy.admit`, which raises RequestRejected.
     """
 
@@ -125,6 +126,7 @@ class RunRequest:
     artifacts: Sequence[str] = ()
     out: Path | None = None
     value: bytes | None = None
+    display: bool = False
 
 
 @dataclass(frozen=True, slots=True)

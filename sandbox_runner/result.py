@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sandbox_runner.displays import Display, parse_displays
 from sandbox_runner.events import STREAMS, Artifact, Exited, Output, Status, Stream, Usage
 from sandbox_runner.output import Capture, Captured
 
@@ -18,6 +19,9 @@ class RunResult:
     and bytes. ``artifacts`` are the files given back, in the order of their names, the shorter ones
     first; ``artifacts_omitted`` counts what matched but is no regular file, did not fit the caps, or could
     not be read or written. ``value`` is what the program gave back on its value channel, unchecked.
+
+    ``displays`` are what a run with ``display`` showed, in order: of each its forms by MIME type, text as
+    it is and binary data in base64. ``displays_omitted`` counts those that were none, or too many.
 
     ``compile`` is how the compiler ended, in a language that has one. Where that was not with 0 the status
     is ``compile_failed``, there was no program, and `compiler` says why.
@@ -34,6 +38,8 @@ class RunResult:
     artifacts: tuple[Artifact, ...] = ()
     artifacts_omitted: int = 0
     value: bytes | None = None
+    displays: tuple[Display, ...] = ()
+    displays_omitted: int = 0
     compile: Exited | None = None
 
     @property
@@ -76,6 +82,8 @@ class RunResult:
             "usage": asdict(self.usage),
             "artifacts": [_described(artifact) for artifact in self.artifacts],
             "artifacts_omitted": self.artifacts_omitted,
+            "displays": [dict(display) for display in self.displays],
+            "displays_omitted": self.displays_omitted,
             "compile": None if self.compile is None else _stage(self.compile, self.compiler),
         }
 
@@ -104,8 +112,9 @@ def _described(artifact: Artifact) -> dict[str, Any]:
 class Collector:
     """Gathers a run's output and artifacts for its result, in bounded memory."""
 
-    def __init__(self, run_id: str, *, capture: int) -> None:
+    def __init__(self, run_id: str, *, capture: int, displays: bool = False) -> None:
         self._run_id = run_id
+        self._displays = displays
         self._captures: dict[Stream, Capture] = {stream: Capture(capture) for stream in STREAMS}
         self.artifacts: list[Artifact] = []
 
@@ -113,6 +122,7 @@ class Collector:
         self._captures[output.stream].add(output.data)
 
     def result(self, exited: Exited) -> RunResult:
+        shown, omitted = parse_displays(exited.value or b"") if self._displays else ((), 0)
         return RunResult(
             run_id=self._run_id,
             status=exited.status,
@@ -124,6 +134,8 @@ class Collector:
             limits_hit=exited.limits_hit,
             artifacts=tuple(self.artifacts),
             artifacts_omitted=exited.artifacts_omitted,
-            value=exited.value,
+            value=None if self._displays else exited.value,
+            displays=shown,
+            displays_omitted=omitted,
             compile=exited.compile,
         )

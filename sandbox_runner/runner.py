@@ -319,7 +319,9 @@ async def take_over(head_start: HeadStart, *, lossless: bool = False) -> AsyncIt
 @asynccontextmanager
 async def _driven(container: Container, admission: Admission, *, lossless: bool) -> AsyncIterator[RunStream]:
     run_id = admission.spec.labels[LABEL_RUN]
-    run = RunStream(run_id, Collector(run_id, capture=admission.job.limits.capture), lossless=lossless)
+    job = admission.job
+    collector = Collector(run_id, capture=job.limits.capture, displays=job.displays)
+    run = RunStream(run_id, collector, lossless=lossless)
     with _plain_errors():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run._drive, container, admission)

@@ -147,7 +147,8 @@ class Job:
 
     ``artifacts`` are patterns of files to give back, within ``artifact_caps`` and, where there is one, to
     the folder ``out``; ``value`` is for the program's value channel,
-    which it has unless this is None.
+    which it has unless this is None. With ``displays`` what comes back on it are displays, as
+    `displays` has them.
     """
 
     argv: tuple[str, ...]
@@ -160,6 +161,7 @@ class Job:
     artifact_caps: ArtifactCaps = NO_ARTIFACTS
     out: Path | None = None
     value: bytes | None = None
+    displays: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 `plt.show()` saves each open figure as figure-N.png at the top of the workspace, and closes it. What is
 open when the program ends is saved likewise, unless it was saved or shown since its last change. No
-file that exists is touched, and a forked process leaves its parent's figures alone.
+file that exists is touched, and a forked process leaves its parent's figures alone. Where displays are
+connected (see `sandbox_runner_display`) figures become displays instead of files.
 """
 
 import atexit
@@ -64,6 +65,11 @@ def save(manager):
     if _saved > MOST:
         if _saved == MOST + 1:
             print(f"More than {MOST} figures were left open; the others are not saved.", file=sys.stderr)
+        return
+    display = sys.modules.get("sandbox_runner_display")
+    if display and display.connected():
+        display.display(figure)
+        canvas.changed = figure.stale = False
         return
     picture = io.BytesIO()
     figure.savefig(picture, format="png", bbox_inches="tight")

@@ -24,7 +24,7 @@ A job whose workspace holds a name of a module that this brought in is not run b
 Where there was a VALUE, be it an empty one, the program has a value channel: what was sent is
 on its descriptor 3, and what it writes to descriptor 4 goes back. Between the last output and
 EXIT, when no process is left, come RETURNED (as often as needed; none where nothing was written,
-or more than `MAX_VALUE`) and, for each file below the workspace that is new or altered since JOB and
+or more than `MAX_RETURNED`) and, for each file below the workspace that is new or altered since JOB and
 whose path fits one of its patterns, ARTIFACT and as much ARTIFACT_DATA as it said. Only regular files
 with plain paths (see `patterns`), within the JOB's caps, and however the program ended.
 
@@ -71,7 +71,8 @@ FAILED_BODY = Struct(">BI")  # the message follows
 
 STDIN_WINDOW = 256 * 1024  # credit for stdin at the start of a job
 SIZE = 8  # bytes of a file's size in ARTIFACT
-MAX_VALUE = 1 << 20  # bytes of the value, in either direction
+MAX_VALUE = 1 << 20  # bytes of the value that a program finds
+MAX_RETURNED = 8 << 20  # and of what it writes
 MAX_PATTERNS = 32
 MAX_PRELOAD = 1024  # bytes of the names of modules
 MAX_ENTRIES = 1 << 15  # entries of the workspace that are looked at

@@ -5,7 +5,7 @@ Files and not pipes: nobody has to pump them, and what was written is there when
 
 import posix
 
-from .protocol import MAX_VALUE, ProtocolError
+from .protocol import MAX_RETURNED, MAX_VALUE, ProtocolError
 
 GIVEN, RETURNED = 3, 4  # the program's descriptors; ours are others, as PID 1 holds these two from its start
 _NAME = "value"
@@ -39,7 +39,7 @@ class Value:
     def size(self) -> int:
         """Bytes that the program gave back, or 0 where it gave more than is allowed."""
         size = 0 if self.returned < 0 else posix.fstat(self.returned).st_size
-        return size if size <= MAX_VALUE else 0
+        return size if size <= MAX_RETURNED else 0
 
     def close(self) -> None:
         """Frees the memory, once nobody else holds it."""

@@ -104,7 +104,7 @@ class GivenBack:
         elif kind == protocol.ARTIFACT_DATA:
             self._add(body)
         else:
-            if self._value is None or len(self._value) + len(body) > protocol.MAX_VALUE:
+            if self._value is None or len(self._value) + len(body) > protocol.MAX_RETURNED:
                 raise ProtocolError("a value that was not asked for, or is too long")
             self._value += body
 

@@ -57,7 +57,7 @@ def _compiler(language: Language | None, job: Job) -> Job | None:
         return None
     return replace(
         job, argv=language.compile, stdin=b"", limits=compile_limits(job.limits),
-        artifacts=(), out=None, value=None,
+        artifacts=(), out=None, value=None, displays=False,
     )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ def check(policy: Policy, request: RunRequest, *, language: Language | None) -> 
     _check_artifacts(request)
     _check_out(request.out)
     _check_value(request, language)
+    _check_display(request, language)
     if request.image is not None and not _IMAGE.fullmatch(request.image):
         raise InvalidRequest(
             f"{request.image[:100]!r} is not an image's name; give one such as debian:stable."
@@ -115,6 +116,16 @@ def _check_value(request: RunRequest, language: Language | None) -> None:
         raise InvalidRequest(
             f"The value has {len(request.value)} bytes, more than {MAX_VALUE}; send it as a file."
         )
+
+
+def _check_display(request: RunRequest, language: Language | None) -> None:
+    if not request.display:
+        return
+    if request.code is None or request.value is not None:
+        raise InvalidRequest("display goes with code, and not with a command or a value; leave it out.")
+    if language is not None and language.display is None:
+        able = ", ".join(each.name for each in load_languages() if each.display is not None)
+        raise InvalidRequest(f"{language.name} displays nothing; leave display out, or use one of: {able}.")
 
 
 def _check_words(request: RunRequest) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox_runner.errors import InvalidRequest
 
-MAX_VALUE = 1 << 20  # bytes, as the agent's
+MAX_VALUE = 1 << 20  # bytes, in either direction
 MAX_DEPTH = 128  # levels: JSON parsers of clients stop at some 200, and a message has a few of its own
 
 
@@ -32,6 +32,8 @@ def encode_value(value: object) -> bytes:
 
 def decode_value(data: bytes) -> Returned:
     """What a function returned."""
+    if len(data) > MAX_VALUE:
+        return Returned(problem=f"What it returned has {len(data)} bytes, more than {MAX_VALUE}.")
     try:
         value = json.loads(data)
         # What JSON's grammar allows and no client can take: lone surrogates, numbers without end.

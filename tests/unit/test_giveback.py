@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_runner.agent.patterns import fits, plain_path
-from sandbox_runner.agent.protocol import ARTIFACT, ARTIFACT_DATA, MAX_VALUE, RETURNED, SIZE, ProtocolError
+from sandbox_runner.agent.protocol import ARTIFACT, ARTIFACT_DATA, MAX_RETURNED, RETURNED, SIZE, ProtocolError
 from sandbox_runner.engines.giveback import KINDS, GivenBack
 from sandbox_runner.events import Artifact
 from sandbox_runner.request import InputFile
@@ -120,7 +120,7 @@ def test_the_bytes_of_all_files_are_bounded_before_they_arrive():
         [(ARTIFACT, header(b"x.png", 2)), (ARTIFACT_DATA, b"")],
         [(ARTIFACT_DATA, b"x")],
         [(RETURNED, b"")],
-        [(RETURNED, bytes(MAX_VALUE)), (RETURNED, b"x")],
+        [(RETURNED, bytes(MAX_RETURNED)), (RETURNED, b"x")],
     ],
 )
 def test_what_was_not_asked_for_or_is_too_much_is_refused(frames):

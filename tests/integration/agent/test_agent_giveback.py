@@ -4,7 +4,7 @@ import pytest
 from agent_client import PYTHON, AgentContainer
 
 from sandbox_runner.agent import protocol
-from sandbox_runner.agent.protocol import MAX_VALUE
+from sandbox_runner.agent.protocol import MAX_RETURNED, MAX_VALUE
 
 MIB = 1 << 20
 MAX_ARTIFACT = 4 * MIB  # unless a test says another
@@ -193,6 +193,14 @@ def test_a_value_of_the_greatest_length_goes_both_ways(agent: AgentContainer) ->
         [*PYTHON, "import os; data = os.read(3, 1 << 21); os.write(4, data.replace(b'\\0', b'1'))"]
     )
     assert result.value == b"1" * MAX_VALUE
+
+
+def test_what_a_program_gives_back_may_be_8_mib_and_no_byte_more(agent: AgentContainer) -> None:
+    write = "import os; left = {}\nwhile left: left -= os.write(4, b'x' * min(left, 1 << 20))"
+    agent.send(protocol.VALUE)
+    assert agent.run([*PYTHON, write.format(MAX_RETURNED)]).value == b"x" * MAX_RETURNED
+    agent.send(protocol.VALUE, job=2)
+    assert agent.run([*PYTHON, write.format(MAX_RETURNED + 1)], job=2).value == b""
 
 
 def test_an_empty_value_opens_the_channel_and_no_value_does_not(agent: AgentContainer) -> None:
