@@ -93,9 +93,9 @@ def publish(forms):
         print(forms.get("text/plain", forms))
         return
     line = _line(forms)
-    if len(line) > _left or not _displays_left:
+    if len(line) > _left:
         line = _line(_smaller(forms, len(line)))
-    if len(line) > _left or not _displays_left:
+    if len(line) > _left or _displays_left <= 0:
         if _displays_left >= 0:
             print("There is no room for more displays; the others are left out.", file=sys.stderr)
         _displays_left = -1

@@ -61,15 +61,15 @@ def save(manager):
     empty = len(figure.get_children()) < 2  # its background is always there
     if empty or not (figure.stale or canvas.changed):
         return
-    _saved += 1
-    if _saved > MOST:
-        if _saved == MOST + 1:
-            print(f"More than {MOST} figures were left open; the others are not saved.", file=sys.stderr)
-        return
     display = sys.modules.get("sandbox_runner_display")
     if display and display.connected():
         display.display(figure)
         canvas.changed = figure.stale = False
+        return
+    _saved += 1
+    if _saved > MOST:
+        if _saved == MOST + 1:
+            print(f"More than {MOST} figures were left open; the others are not saved.", file=sys.stderr)
         return
     picture = io.BytesIO()
     figure.savefig(picture, format="png", bbox_inches="tight")
