@@ -13,7 +13,7 @@ Display = Mapping[str, str]
 
 MAX_DISPLAYS = 1000
 MAX_FORMS = 32  # of one display
-_MAX_FRAME = 4096  # characters of a line that are in no string: objects and lists cost much more than those
+_MAX_FRAME = 4096  # strings of a line, and characters that are in none
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _MIME_TYPE = re.compile(r"[a-z]+/[A-Za-z0-9][A-Za-z0-9.+-]{0,99}")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*+={0,2}")
@@ -41,7 +41,7 @@ def parse_displays(data: bytes) -> tuple[tuple[Display, ...], int]:
 def _parse(line: bytes) -> Display | None:
     try:
         text = line.decode()
-        if len(_STRING.sub("", text)) > _MAX_FRAME:
+        if not _is_mostly_text(text):
             return None
         forms = _forms(json.loads(text))
         for form in forms.values():
@@ -49,6 +49,18 @@ def _parse(line: bytes) -> Display | None:
     except (ValueError, RecursionError):
         return None
     return forms
+
+
+def _is_mostly_text(line: str) -> bool:
+    """Whether its JSON is little but long strings, so that parsing it costs little more than those."""
+    frame = end = 0
+    while (start := line.find('"', end)) >= 0:
+        string = _STRING.match(line, start)
+        frame += start - end + 1
+        if string is None or frame > _MAX_FRAME:
+            return False
+        end = string.end()
+    return frame + len(line) - end <= _MAX_FRAME
 
 
 def _forms(document: Any) -> dict[str, str]:  # noqa: ANN401 - whatever a program wrote

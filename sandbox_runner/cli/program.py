@@ -53,6 +53,7 @@ def build_request(arguments: Namespace, config: Config) -> RunRequest:
         out=None if arguments.out is None else Path(arguments.out),
         image=arguments.image,
         profile=arguments.profile,
+        display=arguments.display,
     )
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox_runner.cli.exits import emit, exit_status, say
@@ -30,6 +31,7 @@ sandbox-runner run --image debian:stable -- cat /etc/os-release
 cat words.txt | sandbox-runner run -- sort -u
 sandbox-runner run --file data/ --file report.py:tools/report.py main.py
 sandbox-runner run --json -c 'print(1)' | jq .usage
+sandbox-runner run --display -c 'import pandas; pandas.DataFrame({"x": [1, 2]})'
 sandbox-runner run --out results --artifact '*.csv' --artifact 'plots/**' report.py
 echo 'print(6 * 7)' | sandbox-runner run"""
 _EXIT_STATUS = """
@@ -91,6 +93,10 @@ def _add_program_options(parser: argparse.ArgumentParser) -> None:
         "--artifact", metavar="PATTERN", action="append", default=[],
         help="which of them: such as '*.png', or 'plots/**' for all below a folder",
     )  # fmt: skip
+    parser.add_argument(
+        "--display", action="store_true",
+        help="print the last expression's value too, as a notebook does; --out also takes its pictures",
+    )  # fmt: skip
     parser.add_argument("--image", metavar="I", help="run in another image than the language's")
     parser.add_argument("--profile", metavar="P", help="the seccomp profile: default or strict")
 
@@ -122,6 +128,8 @@ def execute(arguments: argparse.Namespace) -> int:
         return result
     if arguments.json:
         emit(json.dumps(result.as_dict()))
+    if arguments.display:
+        _show(result, arguments)
     if not arguments.quiet:
         _say_notes(result, limits, config)
     if not arguments.quiet and not arguments.json:
@@ -143,6 +151,17 @@ def _begun(config: Config, request: RunRequest) -> Iterator[HeadStart | None]:
             if config.engine == "docker" or config.docker_host:
                 raise
         yield head
+
+
+def _show(result: "RunResult", arguments: argparse.Namespace) -> None:
+    from sandbox_runner.cli.displays import print_displays, write_displays  # noqa: PLC0415 - few runs have any
+
+    if not arguments.json:
+        print_displays(result.displays)
+    if arguments.out:
+        write_displays(result.displays, Path(arguments.out))
+    if result.displays_omitted and not arguments.quiet:
+        say(f"left out {result.displays_omitted} displays: too many, or not what they should be.")
 
 
 def _say_files(result: "RunResult") -> None:

@@ -56,6 +56,13 @@ Background = Annotated[
     bool,
     Field(description="return at once with a run_id; read_output then reads and waits, cancel_run ends it"),
 ]
+Display = Annotated[
+    bool,
+    Field(
+        description="also return the value of the last expression, and what display() shows, as a notebook "
+        "does: tables, pictures, formulas; python only, not with background"
+    ),
+]
 RunId = Annotated[str, Field(description="the run_id of an earlier answer")]
 FileName = Annotated[str, Field(description="the path of a file that came back, to read it instead")]
 StreamName = Annotated[Literal["stdout", "stderr", "compiler"], Field(description="which output")]
@@ -102,6 +109,7 @@ def code_request(
     env: dict[str, str],
     limits: Limits,
     artifacts: list[str],
+    display: bool = False,
 ) -> RunRequest:
     """A program in a language. Raises InvalidRequest."""
     return RunRequest(
@@ -112,6 +120,7 @@ def code_request(
         files=input_files(files),
         limits=limits,
         artifacts=(*SHOWN, *artifacts),
+        display=display,
     )
 
 

@@ -15,6 +15,7 @@ from sandbox_runner.server.advice import notes
 from sandbox_runner.server.attached import attach, file_lines
 from sandbox_runner.server.reports import CompileReport, Cut, FunctionReport, Report, RunReport, RunUsage
 from sandbox_runner.server.runs import Run
+from sandbox_runner.server.shown import display_lines, show
 from sandbox_runner.server.text import neutral
 from sandbox_runner.server.values import decode_value
 
@@ -84,6 +85,10 @@ def ending(
     said = notes(run, result, config)
     if result.artifacts_omitted:
         said.append(f"Files left out as too large, too many, or no plain files: {result.artifacts_omitted}.")
+    shown = show(run.run_id, result.displays, text=config.shown_output)
+    omitted = shown.omitted + result.displays_omitted
+    if omitted:
+        said.append(f"Displays left out as too many, or not what they should be: {omitted}.")
     fields: dict[str, Any] = {}
     if function:
         fields = _value(result, said)
@@ -100,11 +105,12 @@ def ending(
         limits_hit=dict(result.limits_hit),
         usage=_usage(result),
         compile=_compiled(result),
-        figures=attached.figures,
+        figures=[*shown.figures, *attached.figures],
         files=attached.files,
+        displays=shown.displays,
         **fields,
     )
-    return report, attached.blocks
+    return report, [*shown.blocks, *attached.blocks]
 
 
 def _value(result: RunResult, said: list[str]) -> dict[str, Any]:
@@ -173,7 +179,8 @@ def _lines(report: RunReport) -> Iterator[str]:
     for stream, text in streams.items():
         if text:
             yield f"{stream}:\n{text}"
-    if report.usage is not None and not any(streams.values()):
+    yield from display_lines(report.displays)
+    if report.usage is not None and not any(streams.values()) and not report.displays:
         yield "(no output)"
     for figure in report.figures:
         yield f"figure: {figure.name} ({figure.mime_type}, {figure.bytes} bytes), attached"

@@ -58,6 +58,14 @@ class FileReport(Report):
     text: str | None = Field(default=None, description="what is in it, where that is a short text")
 
 
+class DisplayReport(Report):
+    """A value that the program displayed."""
+
+    text: str = Field(description="its text; cut where the displays have too much of it")
+    forms: list[str] = Field(description="the MIME types that it was displayed in")
+    attached: list[str] = Field(description="those of them that are in this answer, beside the text")
+
+
 class CompileReport(Report):
     """How the compiler ended."""
 
@@ -96,6 +104,9 @@ class RunReport(Report):
     compile: CompileReport | None = Field(default=None, description="null where nothing is compiled")
     figures: list[Figure] = Field(default_factory=list)
     files: list[FileReport] = Field(default_factory=list, description="other files that came back")
+    displays: list[DisplayReport] = Field(
+        default_factory=list, description="values, as a notebook shows them"
+    )
     retry_after_s: float | None = Field(default=None, description="seconds to wait; set when status is busy")
 
 

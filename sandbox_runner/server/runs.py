@@ -101,9 +101,9 @@ class Run:
         return text
 
     def forget_answer(self) -> None:
-        """The caller has its answer: the value in it may be large, and is not kept."""
+        """The caller has its answer: the value and the displays in it may be large, and are not kept."""
         if self.result is not None:
-            self.result = replace(self.result, value=None)
+            self.result = replace(self.result, value=None, displays=())
 
     async def drive(self, runner: Callable[[], Awaitable["Runner"]], *, operator: bool) -> None:
         """Runs it. What goes wrong is kept in ``error``; nothing is raised but a cancellation.

@@ -9,7 +9,7 @@ from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, CallToolResult
 
-from sandbox_runner.errors import EngineError, ImageNotFound, SandboxError
+from sandbox_runner.errors import EngineError, ImageNotFound, InvalidRequest, SandboxError
 from sandbox_runner.languages import find_language
 from sandbox_runner.policy import check
 from sandbox_runner.request import RunRequest
@@ -43,6 +43,7 @@ class Programs:
         timeout_s: ask.Timeout = 30,
         memory_mb: ask.Memory = None,
         background: ask.Background = False,
+        display: ask.Display = False,
     ) -> Annotated[CallToolResult, RunReport]:
         """Run a program in a fresh sandbox and return its output, exit code and pictures.
 
@@ -52,10 +53,15 @@ class Programs:
         """
 
         def request() -> RunRequest:
+            if display and background:
+                raise InvalidRequest(
+                    "What is displayed comes with the answer: leave background or display out."
+                )
             limits = ask.limits_of(timeout_s, memory_mb)
             return ask.code_request(
-                language, code, stdin=stdin, files=files, env=env, limits=limits, artifacts=artifacts
-            )
+                language, code, stdin=stdin, files=files, env=env, limits=limits, artifacts=artifacts,
+                display=display,
+            )  # fmt: skip
 
         return await call(self.service, context, request, background=background)
 
