@@ -6,7 +6,7 @@ shown or left open are displays, and each display is one line of JSON. In any ot
 
 import sys
 
-MOST = 8 << 20  # bytes of all displays of one program, or one cell
+MOST = (8 << 20) - 4096  # bytes of all displays of one program, or one cell
 MOST_DISPLAYS = 1000
 
 _METHODS = {
