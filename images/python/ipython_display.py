@@ -35,6 +35,9 @@ class DisplayObject:
         self.metadata = metadata or {}
         self.reload()
 
+    def __repr__(self):
+        return f"<{type(self).__module__}.{type(self).__qualname__} object>"
+
     def reload(self):
         if self.filename is not None:
             with open(self.filename, "rb" if self._as_bytes else "r") as file:
@@ -96,7 +99,7 @@ class JSON(DisplayObject):
 
 class GeoJSON(JSON):
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return {"application/geo+json": self.data, "text/plain": "<IPython.display.GeoJSON object>"}
+        return {"application/geo+json": self.data, "text/plain": repr(self)}
 
 
 class Javascript(TextDisplayObject):
@@ -131,7 +134,7 @@ class _Media(DisplayObject):
         if self.data is None:
             return {}
         data = base64.b64decode(self.data) if isinstance(self.data, str) else self.data
-        return {self._kind(): data, "text/plain": f"<{type(self).__module__}.{type(self).__name__} object>"}
+        return {self._kind(): data, "text/plain": repr(self)}
 
 
 class Image(_Media):

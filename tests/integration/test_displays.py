@@ -118,9 +118,9 @@ TRACE = 'Traceback (most recent call last):\n  File "/workspace/main.py", line 2
         ("import sys\nsys.exit('bye')", "bye\n", 1),
     ],
 )
-def test_a_program_that_fails_fails_as_it_does_without(show, code, said, exit_code):
-    result = show(f"{code}")
-    plain = run(code)
+def test_a_program_that_fails_fails_as_it_does_without(show, repository, code, said, exit_code):
+    result = show(code)
+    plain = run(code, image=f"{repository}/python:latest")
     assert result.stderr.startswith(said)
     assert (result.stderr, result.exit_code) == (plain.stderr, plain.exit_code)
     assert (result.displays, exit_code) == ((), plain.exit_code)

@@ -11,4 +11,4 @@ sys.stdout.write("no newline")
 print("a", end="")
 print("b", flush=True)
 # %%
-sys.stdout
+sys.maxsize

@@ -45,7 +45,12 @@ def run(shell, cell, shown):
         result = shell.run_cell(cell, store_history=True)
     error = result.error_before_exec or result.error_in_exec
     displays = [[data.get("text/plain"), sorted(data)] for data in shown]
-    return {"stdout": stdout.getvalue(), "displays": displays, "error": error and type(error).__name__}
+    return {"stdout": stdout.getvalue(), "displays": displays, "error": error and public_name(type(error))}
+
+
+def public_name(kind):
+    """IPython compiles a cell so that one which is not complete raises a private kind of SyntaxError."""
+    return next(each.__name__ for each in kind.__mro__ if not each.__name__.startswith("_"))
 
 
 def apart(cells):
