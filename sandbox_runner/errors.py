@@ -5,7 +5,8 @@
     │  ├─ InvalidRequest
     │  ├─ UnknownLanguage
     │  ├─ LimitExceeded
-    │  └─ NotPermitted
+    │  ├─ NotPermitted
+    │  └─ SessionEnded
     ├─ Busy                retry later; carries ``retry_after`` in seconds
     │  ├─ QueueFull
     │  ├─ RateLimited
@@ -46,6 +47,10 @@ class LimitExceeded(RequestRejected):
 
 class NotPermitted(RequestRejected):
     """The operator's policy does not grant this."""
+
+
+class SessionEnded(RequestRejected):
+    """The session is over, and its state gone; the message says why."""
 
 
 class Busy(SandboxError):

@@ -1,0 +1,156 @@
+"""Snapshots of workspaces, kept as files: compressed, counted, checksummed, and never looked into.
+
+Each is two files, named by the digest of its id: the bytes, and what is known of them, which comes last.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from anyio import to_thread
+
+from sandbox_runner.errors import InvalidRequest, LimitExceeded, QuotaExceeded
+from sandbox_runner.request import Principal
+
+_PIECE = 128 << 10
+_RETRY = 3600.0  # seconds
+_UNFINISHED = 3600.0  # seconds after its last byte at which one is given up
+_UNKNOWN = "There is no snapshot {id!r}: it never was, or it is no longer kept; take another."
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is known of a snapshot: whose it is, its compressed ``size`` in bytes, when it was taken."""
+
+    principal: str
+    size: int
+    sha256: str
+    created: float
+
+
+class Snapshots:
+    """The snapshots in a folder: each of ``most`` bytes at most, ``room`` in all, kept ``ttl`` seconds."""
+
+    def __init__(self, folder: Path, *, most: int, room: int, ttl: float) -> None:
+        self.most = most
+        self._folder = folder
+        self._room = room
+        self._ttl = ttl
+
+    async def keep(self, principal: Principal, packed: AsyncGenerator[bytes, None]) -> str:
+        """Stores what ``packed`` yields; returns its id, which is for the principal alone.
+
+        The principal's own oldest make room. Raises LimitExceeded, and QuotaExceeded where the others' leave
+        too little room; what ``packed`` raises leaves nothing.
+        """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._forget_old()
+        snapshot_id = secrets.token_urlsafe(24)
+        data = self._folder / f"{_name(snapshot_id)}.tar.gz"
+        unfinished = data.with_suffix(".part")
+        try:
+            async with contextlib.aclosing(packed):
+                size, digest = await self._write(unfinished, principal, packed)
+            unfinished.rename(data)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        known = json.dumps(asdict(Snapshot(principal.id, size, digest, time.time())))
+        data.with_suffix("").with_suffix(".json").write_text(known)
+        return snapshot_id
+
+    async def read(self, snapshot_id: str, principal: Principal) -> AsyncGenerator[bytes, None]:
+        """The bytes of a snapshot, once all of them have been checked. Raises InvalidRequest."""
+        self._forget_old()
+        name = self._folder / _name(snapshot_id)
+        known = _known(name.with_suffix(".json"))
+        if known is None or known.principal != principal.id:
+            raise InvalidRequest(_UNKNOWN.format(id=snapshot_id[:100]))
+        try:
+            with name.with_suffix(".tar.gz").open("rb") as file:
+                found = await to_thread.run_sync(hashlib.file_digest, file, "sha256")
+                if found.hexdigest() != known.sha256:
+                    raise InvalidRequest("The snapshot was damaged where it is stored; take another.")
+                file.seek(0)
+                while piece := file.read(_PIECE):
+                    yield piece
+        except FileNotFoundError:
+            raise InvalidRequest(_UNKNOWN.format(id=snapshot_id[:100])) from None
+
+    def of(self, principal: Principal) -> list[Snapshot]:
+        """The principal's snapshots, the oldest first."""
+        return [known for _, known in self._all() if known.principal == principal.id]
+
+    async def _write(
+        self, path: Path, principal: Principal, packed: AsyncGenerator[bytes, None]
+    ) -> tuple[int, str]:
+        size, digest = 0, hashlib.sha256()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            async for piece in packed:
+                size += len(piece)
+                if size > self.most:
+                    raise LimitExceeded(
+                        f"The workspace, compressed, is above the ceiling max_snapshot of {self.most} bytes."
+                    )
+                file.write(piece)
+                digest.update(piece)
+        self._make_room(size, principal)
+        return size, digest.hexdigest()
+
+    def _make_room(self, size: int, principal: Principal) -> None:
+        everything = self._all()
+        used = sum(known.size for _, known in everything)
+        for path, known in everything:
+            if used + size <= self._room:
+                return
+            if known.principal == principal.id:
+                _remove(path)
+                used -= known.size
+        if used + size > self._room:
+            raise QuotaExceeded(
+                "There is no room for another snapshot (snapshots); try again later.", retry_after=_RETRY
+            )
+
+    def _forget_old(self) -> None:
+        oldest = time.time() - self._ttl
+        for path, known in self._all():
+            if known.created < oldest:
+                _remove(path)
+        for path in self._folder.glob("*.part"):  # of a process that was killed
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < time.time() - _UNFINISHED:
+                    path.unlink()
+
+    def _all(self) -> list[tuple[Path, Snapshot]]:
+        """The snapshots there are, the oldest first, each with its file."""
+        return sorted(self._each(), key=lambda each: each[1].created)
+
+    def _each(self) -> Iterator[tuple[Path, Snapshot]]:
+        for path in self._folder.glob("*.json"):
+            known = _known(path)
+            if known is not None:
+                yield path, known
+
+
+def _name(snapshot_id: str) -> str:
+    return hashlib.sha256(snapshot_id.encode(errors="surrogatepass")).hexdigest()
+
+
+def _known(path: Path) -> Snapshot | None:
+    try:
+        return Snapshot(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _remove(path: Path) -> None:
+    for each in (path, path.with_suffix(".tar.gz")):
+        with contextlib.suppress(OSError):  # another process was first
+            each.unlink()
