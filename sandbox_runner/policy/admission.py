@@ -39,11 +39,12 @@ def admit(
     """
     limits = check(policy, request, language=language)
     job = make_job(request, language, image, limits, artifact_caps(request, policy.ceilings))
-    compiler = _compiler(language, job)
+    compiled = language if request.code is not None else None  # a command runs as it is
+    compiler = _compiler(compiled, job)
     argv, env = pid_1(request, language, image, job)
     preload = language.preload if language and argv == language.run else ()
     spec = _spec(
-        policy, request, principal, image, placement, container_limits(limits, language),
+        policy, request, principal, image, placement, container_limits(limits, compiled),
         argv=argv, env=env, cwd=job.cwd, preload=preload,
     )  # fmt: skip
     if compiler is None:

@@ -43,6 +43,12 @@ async def test_a_program_is_compiled_and_run(runner):
     assert result.usage.stdout_bytes == 6
 
 
+async def test_a_command_in_a_compiled_language_compiles_nothing(runner):
+    result = await runner.run(RunRequest(language="c", command=["gcc", "-dumpversion"]))
+    assert (result.status, result.compile, result.compiler) == ("exited", None, "")
+    assert result.stdout.strip().isdigit()
+
+
 async def test_what_does_not_compile_is_not_run_and_says_why(runner):
     result = await runner.run(c(BROKEN))
     assert (result.status, result.exit_code, result.signal) == ("compile_failed", None, None)
