@@ -102,35 +102,52 @@ def load_languages(folder: Path | None = None) -> tuple[Language, ...]:
 
     Raises SandboxError where a definition is not valid, naming the file and what to change.
     """
-    languages: list[Language] = []
-    folders = image_folders() if folder is None else sorted(folder.iterdir())
-    for each in folders:
-        if (each / "language.toml").is_file():
-            languages += _read(each / "language.toml")
-    _refuse_doubles(languages)
-    return tuple(sorted(languages, key=lambda language: language.name))
+    files = _definitions() if folder is None else _in_folders(sorted(folder.iterdir()))
+    return _together(language for file in files for language in _read(file))
 
 
 def find_language(name: str) -> Language:
     """The language called ``name``, or that has it as an alias, in any case.
 
-    Raises UnknownLanguage, whose message lists what there is.
+    Raises UnknownLanguage, whose message says what was probably meant.
     """
-    languages = load_languages()
-    known = {word: language for language in languages for word in (language.name, *language.aliases)}
-    found = known.get(name.lower())
-    if found is None:
-        names = ", ".join(language.name for language in languages)
+    word = name.lower()
+    try:
+        return _found(word)
+    except KeyError:
+        known = _known(load_languages())
+        near = dict.fromkeys(known[each].name for each in _near(word, known, most=2))
+        meant = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Usual are {', '.join(USUAL)}."
         raise UnknownLanguage(
-            f"There is no language {name!r}.{_meant(name.lower(), known)} Choose one of: {names}."
-        )
-    return found
+            f"There is no language {name!r}. {meant} 'sandbox-runner languages' shows all."
+        ) from None
+
+
+@cache
+def _found(word: str) -> Language:
+    """Raises KeyError, of which nothing is kept: callers may ask for anything."""
+    near = _known(_mentioning(word))
+    return near[word] if word in near else _known(load_languages())[word]
+
+
+def _known(languages: Iterable[Language]) -> dict[str, Language]:
+    return {word: language for language in languages for word in (language.name, *language.aliases)}
+
+
+def _mentioning(word: str) -> tuple[Language, ...]:
+    """The languages of those definitions that have ``word`` in quotes: reading all takes milliseconds."""
+    files = [each for each in _definitions() if any(f"{q}{word}{q}" in _text(each) for q in "\"'")]
+    return _together(language for file in files for language in _read(file))
 
 
 def language_for_path(path: str | PurePath) -> Language | None:
     """The language of files with this extension; None where no language claims it."""
     extension = PurePath(path).suffix[1:].lower()
-    return next((each for each in load_languages() if extension in each.extensions), None)
+    for languages in (_mentioning, lambda _: load_languages()):
+        for each in languages(extension):
+            if extension in each.extensions:
+                return each
+    return None
 
 
 def images_of(names: Iterable[str]) -> frozenset[str]:
@@ -146,20 +163,54 @@ def images_of(names: Iterable[str]) -> frozenset[str]:
 
 def setup_command(image: str) -> str:
     """What an operator runs to get the image of this name."""
-    names = [language.name for language in load_languages() if language.image == image]
+    names = _names_on(image)
     if not names or image in images_of(USUAL):
         return "sandbox-runner setup"
     return f"sandbox-runner setup --languages {names[0]}"
 
 
-def _meant(word: str, known: Mapping[str, object]) -> str:
+def describe_image(image: str) -> str:
+    """The image of this name, with the languages whose programs run in it, for a sentence."""
+    names = _names_on(image)
+    return f"image {image!r} ({', '.join(names)})" if names else f"image {image!r}"
+
+
+def _names_on(image: str) -> list[str]:
+    return [language.name for language in load_languages() if language.image == image]
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    return "".join(f" Did you mean {each!r}?" for each in _near(word, known, most=1))
+
+
+def _near(word: str, known: Iterable[str], *, most: int) -> list[str]:
     import difflib  # noqa: PLC0415 - only where something is wrong: it would cost each run its time to load
 
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    return difflib.get_close_matches(word, known, n=most)
 
 
-def _read(path: Path) -> list[Language]:
+@cache
+def _definitions() -> tuple[Path, ...]:
+    return _in_folders(image_folders())
+
+
+def _in_folders(folders: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(file for each in folders if (file := each / "language.toml").is_file())
+
+
+def _together(languages: Iterable[Language]) -> tuple[Language, ...]:
+    found = list(languages)
+    _refuse_doubles(found)
+    return tuple(sorted(found, key=lambda language: language.name))
+
+
+@cache
+def _text(path: Path) -> str:
+    return path.read_bytes().decode(errors="replace")
+
+
+@cache
+def _read(path: Path) -> tuple[Language, ...]:
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -167,7 +218,7 @@ def _read(path: Path) -> list[Language]:
     tables = document.pop("language", None)
     if document or not isinstance(tables, list) or not tables:
         raise SandboxError(f"{path} must hold [[language]] tables and nothing else.")
-    return [_language(path, table) for table in tables]
+    return tuple(_language(path, table) for table in tables)
 
 
 def _language(path: Path, table: dict[str, Any]) -> Language:

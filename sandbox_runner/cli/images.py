@@ -9,7 +9,7 @@ from sandbox_runner.cli.engine import connected
 from sandbox_runner.cli.exits import emit
 from sandbox_runner.cli.parsing import add_settings, settings
 from sandbox_runner.cli.table import emit_table
-from sandbox_runner.config import Config, load_config
+from sandbox_runner.config import load_config
 from sandbox_runner.definitions import has_agent, image_names, image_tag, is_current
 from sandbox_runner.engines.choice import names_docker
 from sandbox_runner.errors import EngineUnavailable, ImageNotFound
@@ -23,6 +23,8 @@ sandbox-runner images
 sandbox-runner images --size
 sandbox-runner images --engine oci
 sudo sandbox-runner images --remove debian:stable"""
+
+BUILT = "built"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +43,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Lists the images of this installation; what is not `built` needs `sandbox-runner setup`."""
     if arguments.remove is not None:
         return _remove(arguments.remove)
-    flags = settings(arguments) | ({"engine": arguments.engine} if arguments.engine else {})
-    rows = _rows(load_config(flags=flags).config, arguments)
+    rows = image_rows(arguments)
     headings = ["IMAGE", "STATUS", "ID", *(["SIZE"] if arguments.size else [])]
     emit_table(headings, [row[: len(headings)] for row in rows])
     return 0
@@ -61,8 +62,14 @@ def _remove(name: str) -> int:
     return 0
 
 
-def _rows(config: Config, arguments: argparse.Namespace) -> list[tuple[str, ...]]:
-    """As runs would find them: on a Docker engine, or with ``auto`` and none in the embedded one's store."""
+def image_rows(arguments: argparse.Namespace) -> list[tuple[str, ...]]:
+    """Name, status, id and size of each image, with the flags --engine and the settings.
+
+    As runs would find them: on a Docker engine, or with ``auto`` and none in the embedded one's store.
+    Raises ConfigError or EngineError.
+    """
+    flags = settings(arguments) | ({"engine": arguments.engine} if arguments.engine else {})
+    config = load_config(flags=flags).config
     if config.engine == "oci":
         return _stored()
     try:
@@ -116,7 +123,7 @@ def _row(name: str, image: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def _status(labels: Mapping[str, str], options: str) -> str:
-    return "built" if is_current(labels) else f"older than this version: sandbox-runner setup{options}"
+    return BUILT if is_current(labels) else f"older than this version: sandbox-runner setup{options}"
 
 
 def _short(image_id: str) -> str:

@@ -17,6 +17,7 @@ from sandbox_runner.server.service import Service
 from sandbox_runner.server.text import neutral
 
 _SHOWN = ("wall_time", "memory", "cpus", "pids", "workspace", "output")
+_MORE = "There are more that are not built; ask for one by its name to hear how to get it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Offer:
             for language in load_languages()
             if language.name in self.versions or language.image in configured
         ]
+        if self.service.operator and len(languages) < len(load_languages()):
+            notes.append(_MORE)
         report = LanguageList(languages=languages, limits=_limits(self.service.config), notes=notes)
         return page(report, "\n".join(_lines(report)))
 

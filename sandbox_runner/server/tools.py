@@ -10,7 +10,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, CallToolResult
 
 from sandbox_runner.errors import EngineError, ImageNotFound, InvalidRequest, SandboxError
-from sandbox_runner.languages import find_language
+from sandbox_runner.languages import find_language, images_of
 from sandbox_runner.policy import check
 from sandbox_runner.request import RunRequest
 from sandbox_runner.server import arguments as ask
@@ -167,7 +167,7 @@ async def _with_images(
     service: Service, context: Context, run: Run, request: RunRequest, reporter: Reporter
 ) -> Run:
     """``run``, or another try of ``request`` once the images that it missed are built."""
-    if not (isinstance(run.error, ImageNotFound) and service.images.allowed):
+    if not (isinstance(run.error, ImageNotFound) and service.images.allowed and _usual(service, request)):
         return run
     try:
         await service.images.build(reporter.say)
@@ -177,6 +177,13 @@ async def _with_images(
         return run
     await _followed(again, reporter)
     return again
+
+
+def _usual(service: Service, request: RunRequest) -> bool:
+    """Whether setup makes the image of ``request`` without being told to."""
+    return not request.language or find_language(request.language).image in images_of(
+        service.config.languages
+    )
 
 
 async def _followed(run: Run, reporter: Reporter) -> None:

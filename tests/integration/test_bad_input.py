@@ -74,7 +74,7 @@ def told(error: SandboxError) -> str:
 
 REQUESTS = {
     "an unknown language": ({"code": "1", "language": "pyhton"}, UnknownLanguage, "python"),
-    "a language with a NUL": ({"code": "1", "language": "py\0thon"}, UnknownLanguage, "Choose one of"),
+    "a language with a NUL": ({"code": "1", "language": "py\0thon"}, UnknownLanguage, "no language"),
     "no program at all": ({}, InvalidRequest, "either code or a command"),
     "both code and a command": ({"code": "1", "command": ["true"]}, InvalidRequest, "not both"),
     "empty code": ({"code": ""}, InvalidRequest, "empty"),

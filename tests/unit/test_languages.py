@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox_runner.errors import SandboxError, UnknownLanguage
-from sandbox_runner.languages import find_language, language_for_path, load_languages
+from sandbox_runner.languages import describe_image, find_language, language_for_path, load_languages
 
 WHOLE = """
 [[language]]
@@ -48,18 +48,33 @@ def test_a_language_is_found_by_name_or_alias_in_any_case(said, meant):
     assert find_language(said).name == meant
 
 
-def test_an_unknown_language_is_refused_with_what_exists_and_what_was_meant():
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("pyton", "Did you mean 'python'?"),
+        ("Haskel", "Did you mean 'haskell'?"),
+        ("gforth", "Did you mean 'fortran'?"),
+    ],
+)
+def test_an_unknown_language_is_refused_with_what_was_meant(said, told):
     with pytest.raises(UnknownLanguage) as caught:
-        find_language("pyton")
+        find_language(said)
     assert str(caught.value) == (
-        "There is no language 'pyton'. Did you mean 'python'? "
-        f"Choose one of: {', '.join(language.name for language in load_languages())}."
+        f"There is no language {said!r}. {told} 'sandbox-runner languages' shows all."
     )
 
 
 def test_nothing_is_guessed_where_nothing_is_near():
-    with pytest.raises(UnknownLanguage, match=r"^There is no language 'cobol'\. Choose one of"):
-        find_language("cobol")
+    with pytest.raises(UnknownLanguage, match=r"'xyzzy'\. Usual are python, javascript"):
+        find_language("xyzzy")
+
+
+def test_one_language_is_found_as_it_is_among_all():
+    for language in load_languages():
+        for word in (language.name, *language.aliases):
+            assert find_language(word) == language
+        for extension in language.extensions:
+            assert language_for_path(f"x.{extension.upper()}") == language
 
 
 @pytest.mark.parametrize(
@@ -145,3 +160,8 @@ def test_loading_the_languages_brings_in_nothing_slow():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_an_image_that_is_missing_is_named_with_what_runs_in_it():
+    assert describe_image("gcc") == "image 'gcc' (c, c++)"
+    assert describe_image("base") == "image 'base'"

@@ -18,7 +18,7 @@ from sandbox_runner.engines.docker.runtimes import Runtimes
 from sandbox_runner.engines.docker.sentry import adapt, require_held
 from sandbox_runner.engines.gvisor import for_sentry
 from sandbox_runner.errors import ControlNotEnforced, ImageNotFound
-from sandbox_runner.languages import setup_command
+from sandbox_runner.languages import describe_image, setup_command
 from sandbox_runner.spec import ContainerSpec, Image
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def find_image(client: "APIClient", name: str) -> Image:
 
 def _missing(name: str, *, ours: bool) -> str:
     if ours:
-        return f"The image for {name!r} is not built yet; run: {setup_command(name)}"
+        return f"The {describe_image(name)} is not built yet; run: {setup_command(name)}"
     return f"Image {name!r} is not on the engine; load it there first, for instance: docker pull {name}"
 
 

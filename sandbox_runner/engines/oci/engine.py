@@ -20,7 +20,7 @@ from sandbox_runner.engines.oci.store import find_stored
 from sandbox_runner.engines.oci.users import why_none
 from sandbox_runner.errors import ControlNotEnforced, EngineUnavailable, ImageNotFound
 from sandbox_runner.hardening import LABEL_INSTANCE
-from sandbox_runner.languages import setup_command
+from sandbox_runner.languages import describe_image, setup_command
 from sandbox_runner.spec import ContainerSpec, Image
 
 
@@ -72,7 +72,7 @@ class OciEngine:
 
 def _missing(name: str) -> str:
     if image_tag(name):
-        return f"The image for {name!r} is not unpacked yet; run: {setup_command(name)} --engine oci"
+        return f"The {describe_image(name)} is not unpacked yet; run: {setup_command(name)} --engine oci"
     return f"Image {name!r} is not here; bring it in first: sandbox-runner setup --engine oci --image {name}"
 
 
