@@ -46,12 +46,12 @@ def added(tmp_path):
 
 def test_the_language_of_the_readme_is_a_row_on_an_image_that_is_there(sandbox_runner, added):
     row = re.search(
-        r"```toml\n(\[\[language\]\]\nname = \"awk\"\n.*?)```", README.read_text("utf-8"), re.DOTALL
+        r"```toml\n(\[\[language\]\]\nname = \"jq\"\n.*?)```", README.read_text("utf-8"), re.DOTALL
     )
-    environment = added("awk", toml=row[1])
+    environment = added("jq", toml=row[1])
     listed = json.loads(sandbox_runner("languages", "--json", env=environment).stdout)
-    assert "awk" in [language["name"] for language in listed]
-    ran = sandbox_runner("run", "--language", "awk", "-c", "BEGIN { print 2 ^ 10 }", env=environment)
+    assert "jq" in [language["name"] for language in listed]
+    ran = sandbox_runner("run", "--language", "jq", "-c", "pow(2; 10)", env=environment)
     assert (ran.returncode, ran.stdout) == (0, "1024\n"), ran.stderr
 
 
