@@ -1,7 +1,9 @@
 """The other commands, on a real engine."""
 
+import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -99,9 +101,21 @@ def test_reap_removes_what_nobody_owns_and_nothing_else(sandbox_runner, leftover
     assert live_run.returncode == 0
 
 
+def test_languages_tell_what_is_ready_and_without_an_engine_that_nobody_knows(sandbox_runner, tmp_path):
+    shown = sandbox_runner("languages").stdout
+    assert re.search(r"^python +built ", shown, re.MULTILINE)
+    assert re.search(r"^haskell +(built|sandbox-runner setup --languages haskell) ", shown, re.MULTILINE)
+    ready = {each["name"]: each["ready"] for each in json.loads(sandbox_runner("languages", "--json").stdout)}
+    assert ready["python"] is True
+    nowhere = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    assert re.search(
+        r"^python +unknown: no engine", sandbox_runner("languages", env=nowhere).stdout, re.MULTILINE
+    )
+
+
 def test_images_are_listed_with_their_status_and_size(sandbox_runner):
     shown = sandbox_runner("images", "--size").stdout
-    assert "python  built" in shown
+    assert re.search(r"^python +built ", shown, re.MULTILINE)
     assert " MiB" in shown
     assert "SIZE" not in sandbox_runner("images").stdout
 
