@@ -228,7 +228,7 @@ def test_a_value_sent_for_a_program_that_is_not_there_is_forgotten(agent: AgentC
 
 
 @pytest.mark.parametrize(
-    "code", ["os.ftruncate(4, (1 << 20) + 1)", "os.ftruncate(4, 1 << 28)", "os.close(4)", "1"]
+    "code", ["os.ftruncate(4, (8 << 20) + 1)", "os.ftruncate(4, 1 << 28)", "os.close(4)", "1"]
 )
 def test_too_much_or_nothing_on_the_channel_is_no_value(agent: AgentContainer, code: str) -> None:
     agent.send(protocol.VALUE, b"1")
