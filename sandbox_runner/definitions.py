@@ -14,11 +14,13 @@ from sandbox_runner.assets import image_folders
 
 BASE = "base"
 REPOSITORY = "sandbox-runner"
+PACKAGES = f"{REPOSITORY}/packages"  # of images with packages that a run asked for
 
 # Containers inherit the labels of their image, so none of these may be one that marks a run.
 LABEL_IMAGE = "org.sandbox-runner.image"
 LABEL_DEFINITION = "org.sandbox-runner.definition"
 LABEL_AGENT = "org.sandbox-runner.agent"
+LABEL_PACKAGES = "org.sandbox-runner.packages"  # name of an image that has some added
 LABEL_PARENT = "org.sandbox-runner.parent"  # id of the image it was built on; the builder adds it last
 
 _NOT_BUILT_IN = {"language.toml"}  # read from this installation, so a change needs no build

@@ -6,7 +6,8 @@
     │  ├─ UnknownLanguage
     │  ├─ LimitExceeded
     │  ├─ NotPermitted
-    │  └─ SessionEnded
+    │  ├─ SessionEnded
+    │  └─ InstallFailed
     ├─ Busy                retry later; carries ``retry_after`` in seconds
     │  ├─ QueueFull
     │  ├─ RateLimited
@@ -16,6 +17,7 @@
        ├─ EngineUnavailable
        ├─ ImageNotFound
        ├─ BuildFailed
+       ├─ IndexUnavailable
        ├─ StartFailed
        ├─ ControlNotEnforced
        └─ ContainerLost
@@ -51,6 +53,14 @@ class NotPermitted(RequestRejected):
 
 class SessionEnded(RequestRejected):
     """The session is over, and its state gone; the message says why."""
+
+
+class InstallFailed(RequestRejected):
+    """Packages that were asked for could not be installed. ``lines`` is the end of the installer's output."""
+
+    def __init__(self, message: str, *, lines: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.lines = lines
 
 
 class Busy(SandboxError):
@@ -95,6 +105,10 @@ class BuildFailed(EngineError):
     def __init__(self, message: str, *, lines: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.lines = lines
+
+
+class IndexUnavailable(EngineError):
+    """The index of packages does not answer, or not as one."""
 
 
 class StartFailed(EngineError):

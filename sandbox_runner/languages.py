@@ -16,12 +16,13 @@
     agent_env = { MPLBACKEND = "module://ours" } and what is added in images with our agent
     warm = "fork"                                how its interpreter can be up before there is a job
     preload = ["numpy"]                          modules that it then has imported already
+    installer = "pip"                            what installs packages for a run that names some
     image = "python"                             the folder of its image, where that is another
     selftest = { code = "…", stdout = "…" }      a program and what it must print
 
 `aliases`, `extensions`, `compile`, `inline`, `function`, `display`, `packages`, `env`, `agent_env`,
-`warm` and `preload` may be left out. The image is the folder's own, unless `image` names another. A
-folder may define several languages.
+`warm`, `preload` and `installer` may be left out. The image is the folder's own, unless `image` names
+another. A folder may define several languages.
 
 `compile` has limits of its own, and its output is apart from the program's; what it leaves in the
 workspace `run` finds there. Where it does not exit with 0 `run` is not run.
@@ -47,6 +48,7 @@ from typing import Any
 
 from sandbox_runner.assets import image_folders
 from sandbox_runner.errors import SandboxError, UnknownLanguage
+from sandbox_runner.requirements import INSTALLERS
 
 CODE = "{code}"
 ALL = "all"
@@ -74,7 +76,7 @@ class Language:
     ``image`` is the name of the image's folder. ``inline`` is None where a program in this
     language can only be run from a file; ``compile`` where it runs as it is; ``function`` where
     nothing calls a function in it; ``display`` where nothing displays its values; ``warm`` where no
-    interpreter can wait.
+    interpreter can wait; ``installer`` where no packages can be added to it.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Language:
     agent_env: Mapping[str, str] = field(default_factory=dict)
     warm: str | None = None
     preload: tuple[str, ...] = ()
+    installer: str | None = None
 
 
 @cache
@@ -148,6 +151,12 @@ def language_for_path(path: str | PurePath) -> Language | None:
             if extension in each.extensions:
                 return each
     return None
+
+
+def addable(language: Language, allowed: Iterable[str]) -> tuple[str, ...]:
+    """Of the patterns ``allowed``, such as ``pip:numpy``, those for ``language``, without what says so."""
+    prefix = f"{language.installer}:"
+    return tuple(each.removeprefix(prefix) for each in allowed if each.startswith(prefix))
 
 
 def images_of(names: Iterable[str]) -> frozenset[str]:
@@ -282,6 +291,8 @@ def _check_meaning(where: str, language: Language) -> None:
 
 
 def _check_warm(where: str, language: Language) -> None:
+    if language.installer not in (None, *INSTALLERS):
+        raise SandboxError(f"{where}: installer must be one of: {', '.join(INSTALLERS)}.")
     if language.warm not in (None, *WARM):
         raise SandboxError(f"{where}: warm must be one of: {', '.join(WARM)}.")
     if language.preload and language.warm != FORK:

@@ -104,10 +104,11 @@ class RunRequest:
 
     ``stdin`` is bytes, text, or an async iterable of bytes that is sent as it arrives.
     ``image`` runs in another image than the language's; ``profile`` names a seccomp
-    profile. ``artifacts`` are patterns of the paths of files to give back, of those that
-    the program made or altered: ``*`` is any text and ``?`` any character within a name, ``**`` any number of
-    folders. ``out`` is a folder of this machine to write them to, made where it is not there; it means all
-    files (``**``) unless ``artifacts`` says which. With a ``value`` the code's function ``execute`` is
+    profile. ``packages`` are requirements, such as ``numpy>=2``, for the language's installer.
+    ``artifacts`` are patterns of the paths of files to give back, of those that the program
+    made or altered: ``*`` is any text and ``?`` any character within a name, ``**`` any number of folders.
+    ``out`` is a folder of this machine to write them to, made where it is not there; it means all files
+    (``**``) unless ``artifacts`` says which. With a ``value`` the code's function ``execute`` is
     called with it: JSON, handed over on a channel of its own. With ``display`` the value of the code's
     last expression, and what it passes to `display()`, come back as a notebook would show them.
     What is asked is checked by `policy.admit`, which raises RequestRejected.
@@ -127,6 +128,7 @@ class RunRequest:
     out: Path | None = None
     value: bytes | None = None
     display: bool = False
+    packages: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

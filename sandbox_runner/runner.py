@@ -22,7 +22,7 @@ from sandbox_runner.keeping import Keeper, open_keeper
 from sandbox_runner.languages import Language, find_language, images_of
 from sandbox_runner.output import Pending
 from sandbox_runner.placement import Placements
-from sandbox_runner.policy import Policy, check, container_limits, image_name
+from sandbox_runner.policy import Policy, check, container_limits
 from sandbox_runner.request import LOCAL_USER, Limits, Principal, RunRequest
 from sandbox_runner.result import Collector, RunResult
 from sandbox_runner.spec import Admission
@@ -31,6 +31,7 @@ from sandbox_runner.watchdog import Watchdog, guarded
 
 if TYPE_CHECKING:
     from sandbox_runner.config import Config
+    from sandbox_runner.packages import PackageImages
 
 T = TypeVar("T")
 
@@ -149,11 +150,13 @@ class Runner:
         keeper: Keeper,
         placements: Placements,
         *,
+        packages: "PackageImages",
         needed: Collection[str] = (),
         engine_name: str = DOCKER,
     ) -> None:
         self._engine = engine
         self._needed = needed
+        self._packages = packages
         self._policy = policy
         self._capacity = capacity
         self._watchdog = watchdog
@@ -250,16 +253,16 @@ class Runner:
     ) -> AsyncIterator[tuple[Container, Admission, Place]]:
         """The container for ``request``, in its place among those that run until it is gone."""
         limits = check(self._policy, request, language=language)
+        name = await self._packages.image(request, language, principal)
         async with AsyncExitStack() as stack:
             memory = container_limits(limits, language).memory
             place = await stack.enter_async_context(self._capacity.place(principal.id, memory=memory))
-            image = await self._engine.image(image_name(request, language))
-            admitting = admitted(
+            image = await self._engine.image(name)
+            admission = stack.enter_context(admitted(
                 self._policy, request, principal,
                 language=language, image=image, run_id=run_id,
                 placements=self._placements, watchdog=self._watchdog,
-            )  # fmt: skip
-            admission = stack.enter_context(admitting)
+            ))  # fmt: skip
             yield await stack.enter_async_context(self._engine.create(admission.spec)), admission, place
 
 
@@ -278,6 +281,8 @@ async def runner_on(
     async def measure() -> Room:
         return room(await engine.facts(), max_concurrent=config.max_concurrent)
 
+    from sandbox_runner.packages import PackageImages  # noqa: PLC0415 - the run of a `take_over` has it not
+
     placements = Placements(instance)
     capacity = Capacity(measure, queue_size=config.queue_size)
     async with AsyncExitStack() as stack:
@@ -287,6 +292,7 @@ async def runner_on(
         keeper = await stack.enter_async_context(open_keeper())
         yield Runner(
             source, config.policy(), capacity, watchdog, keeper, placements,
+            packages=PackageImages(engine, config, capacity, placements, engine_name=engine_name),
             needed={COMMAND_IMAGE, *images_of(config.languages)}, engine_name=engine_name,
         )  # fmt: skip
 

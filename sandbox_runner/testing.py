@@ -15,7 +15,7 @@ import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import anyio
 import anyio.lowlevel
@@ -95,6 +95,16 @@ class FakeEngine:
         """What ``facts_told`` says."""
         await anyio.lowlevel.checkpoint()
         return self.facts_told
+
+    async def derive(self, base: Image, name: str, layer: BinaryIO) -> None:
+        """An image of its own; nothing is in it."""
+        await anyio.lowlevel.checkpoint()
+        self.images[name] = f"{base.id}+{name}"
+
+    async def discard(self, name: str) -> None:
+        """The image is gone."""
+        await anyio.lowlevel.checkpoint()
+        self.images.pop(name, None)
 
     @asynccontextmanager
     async def create(self, spec: ContainerSpec) -> AsyncIterator["FakeContainer"]:

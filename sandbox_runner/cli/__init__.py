@@ -24,6 +24,7 @@ COMMANDS = {
     "ps": "List the live runs of this machine.",
     "kill": "End live runs.",
     "images": "List the images, and whether they are built and current.",
+    "packages": "List the packages that runs asked for, with their hashes.",
     "languages": "List the languages that programs may be written in.",
     "reap": "Remove what a crash left behind.",
     "uninstall": "Remove the images and everything else that setup made.",

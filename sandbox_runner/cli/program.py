@@ -54,6 +54,7 @@ def build_request(arguments: Namespace, config: Config) -> RunRequest:
         image=arguments.image,
         profile=arguments.profile,
         display=arguments.display,
+        packages=arguments.packages,
     )
 
 

@@ -30,6 +30,7 @@ sandbox-runner run -- bash -c 'ls -l /workspace | wc -l'
 sandbox-runner run --image debian:stable -- cat /etc/os-release
 cat words.txt | sandbox-runner run -- sort -u
 sandbox-runner run --file data/ --file report.py:tools/report.py main.py
+sandbox-runner run --set packages=pip:humanize --package humanize -c 'import humanize'
 sandbox-runner run --json -c 'print(1)' | jq .usage
 sandbox-runner run --display -c 'import pandas; pandas.DataFrame({"x": [1, 2]})'
 sandbox-runner run --out results --artifact '*.csv' --artifact 'plots/**' report.py
@@ -97,6 +98,10 @@ def _add_program_options(parser: argparse.ArgumentParser) -> None:
         "--display", action="store_true",
         help="print the last expression's value too, as a notebook does; --out also takes its pictures",
     )  # fmt: skip
+    parser.add_argument(
+        "--package", dest="packages", metavar="P", action="append", default=[],
+        help="add a package, such as 'numpy>=2'; the setting packages allows them",
+    )  # fmt: skip
     parser.add_argument("--image", metavar="I", help="run in another image than the language's")
     parser.add_argument("--profile", metavar="P", help="the seccomp profile: default or strict")
 
@@ -145,7 +150,7 @@ def _begun(config: Config, request: RunRequest) -> Iterator[HeadStart | None]:
     with ExitStack() as stack:
         head = None
         try:
-            if config.engine != "oci":
+            if config.engine != "oci" and not request.packages:  # those may have to be installed first
                 head = stack.enter_context(head_start(config, request))
         except EngineUnavailable:
             if config.engine == "docker" or config.docker_host:

@@ -23,6 +23,8 @@ _MAX_COUNT = 1 << 22
 _MAX_PORT = (1 << 16) - 1
 KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.@-]{0,62}):sha256:([0-9a-f]{64})")
 """A key of the HTTP server as it is stored: whose it is, and the SHA-256 of its secret."""
+_PATTERN = re.compile(r"(?:pip|npm):[A-Za-z0-9@*?][A-Za-z0-9@/._*?-]*")
+_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:/[A-Za-z0-9._~/%+-]*)?")
 _LIMITED = (
     "wall_time", "cpu_time", "memory", "cpus", "pids", "workspace", "tmp", "capture", "output",
     "compile_time", "compile_memory",
@@ -122,6 +124,20 @@ def _words(value: object) -> tuple[str, ...]:
     return tuple(_text(word) for word in value)
 
 
+def _packages(value: object) -> tuple[str, ...]:
+    patterns = _words(value)
+    if not all(map(_PATTERN.fullmatch, patterns)):
+        raise ValueError(value)
+    return patterns
+
+
+def _url(value: object) -> str:
+    text = _text(value)
+    if not _URL.fullmatch(text):
+        raise ValueError(value)
+    return text.rstrip("/")
+
+
 def _optional(read: Callable[[object], object]) -> Callable[[object], object]:
     return lambda value: None if value is None or value == "" else read(value)
 
@@ -139,6 +155,8 @@ _PLACES = Kind("count", "a whole number, 1 or more", _optional(_whole(1)))
 _NAME = Kind("name", "a name", _text)
 _OPTIONAL_TEXT = Kind("text", "text", _optional(_text))
 _WORDS = Kind("list", 'a list such as ["a", "b"]; as a variable or flag a,b', _words)
+_PACKAGES = Kind("list", 'patterns such as ["pip:numpy", "npm:@acme/*"]', _packages)
+_INDEX = Kind("address", "http(s)://HOST/PATH; a password belongs into ~/.netrc", _optional(_url))
 _TRUTH = Kind("true or false", "true or false", _truth)
 _PORT = Kind("port", "a port from 1 to 65535, or 0 for any that is free", _port)
 _KEYS = Kind("list", "NAME:sha256:HASH, as 'sandbox-runner http --new-key NAME' makes it", _keys, secret=True)
@@ -185,12 +203,35 @@ class Config:
         ("default", "strict"), _WORDS, "The seccomp profiles that a run may name."
     )
     languages: tuple[str, ...] = _setting(
-        USUAL,
-        _WORDS,
-        "The languages that setup makes ready unless it is told; all means every one.",
+        USUAL, _WORDS, "The languages that setup makes ready unless it is told; all means every one."
     )
     images: tuple[str, ...] = _setting(
         ("*",), _WORDS, "Shell patterns of the images that a run may name itself."
+    )
+
+    packages: tuple[str, ...] = _setting(
+        (), _PACKAGES, "Patterns of the packages that a run may ask for, such as pip:numpy or npm:*."
+    )
+    refused_packages: tuple[str, ...] = _setting(
+        (), _PACKAGES, "Patterns of packages that are refused, also where an allowed one needs them."
+    )
+    pip_index: str | None = _setting(
+        None, _INDEX, "The index that pip installs from; none means https://pypi.org/simple."
+    )
+    npm_registry: str | None = _setting(
+        None, _INDEX, "The registry that npm installs from; none means https://registry.npmjs.org."
+    )
+    package_hosts: tuple[str, ...] = _setting(
+        (), _WORDS, "Other hosts, as HOST or HOST:PORT, that these may have packages fetched from."
+    )
+    package_ca: str | None = _setting(
+        None, _OPTIONAL_TEXT, "File with the certificates that vouch for them; none means the usual ones."
+    )
+    package_time: float = _setting(300.0, _SECONDS, "How long packages may take to install.")
+    package_memory: int = _setting(2 * _GIB, _MEMORY, "Memory for installing them; their files are in it.")
+    package_disk: int = _setting(_GIB, _SIZE, "Size of all that installing packages writes.")
+    package_cache: int = _setting(
+        8 * _GIB, _SIZE, "Size of all packages kept for later runs; those unused longest go first."
     )
 
     wall_time: float = _setting(30.0, _SECONDS, "How long a run may take.")
@@ -276,6 +317,8 @@ class Config:
             oci_runtime=self.oci_runtime,
             cgroup_parent=self.cgroup_parent,
             require_user_namespace=self.require_user_namespace,
+            packages=self.packages,
+            refused_packages=self.refused_packages,
         )
 
 

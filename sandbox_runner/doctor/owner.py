@@ -19,6 +19,7 @@ from sandbox_runner.engines.docker.engine import DockerEngine
 from sandbox_runner.engines.docker.mapping import create_body
 from sandbox_runner.keeping import open_keeper
 from sandbox_runner.languages import find_language
+from sandbox_runner.packages import PackageImages
 from sandbox_runner.placement import Placements
 from sandbox_runner.policy import admit
 from sandbox_runner.request import LOCAL_USER, Limits, RunRequest
@@ -47,7 +48,10 @@ async def main() -> None:
                 return Room(1, 1 << 40)
 
             capacity = Capacity(measure, queue_size=1)
-            runner = Runner(engine, config.policy(), capacity, watchdog, keeper, placements)
+            runner = Runner(
+                engine, config.policy(), capacity, watchdog, keeper, placements,
+                packages=PackageImages(engine, config, capacity, placements, engine_name=kind),
+            )  # fmt: skip
             async with runner.stream(_REQUEST) as events:
                 async for _ in events:
                     os.write(1, b"!")

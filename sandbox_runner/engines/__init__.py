@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 
 from sandbox_runner.spec import ContainerSpec, Image, Job, ResolvedLimits
 
@@ -90,6 +90,17 @@ class Engine(Protocol):
 
         Raises StartFailed, ControlNotEnforced, EngineUnavailable or ContainerLost.
         """
+        ...
+
+    async def derive(self, base: Image, name: str, layer: BinaryIO) -> None:
+        """Has ``name`` mean the image ``base`` with ``layer``, an archive of ours, on top. Nothing is run.
+
+        Raises StartFailed or EngineUnavailable; then there is no such image.
+        """
+        ...
+
+    async def discard(self, name: str) -> None:
+        """Removes an image that `derive` made, if it is there. Raises EngineError where it is in use."""
         ...
 
     async def facts(self) -> EngineFacts:

@@ -9,11 +9,13 @@ from pathlib import Path, PurePosixPath
 from sandbox_runner import hardening
 from sandbox_runner.agent.patterns import plain_path
 from sandbox_runner.agent.protocol import MAX_PATTERNS, MAX_VALUE
+from sandbox_runner.definitions import PACKAGES
 from sandbox_runner.errors import InvalidRequest, LimitExceeded, NotPermitted
 from sandbox_runner.files import check_files
 from sandbox_runner.languages import Language, load_languages
 from sandbox_runner.policy.rules import CPU_GRACE, Policy
 from sandbox_runner.request import RunRequest, format_size, parse_size
+from sandbox_runner.requirements import check_permitted, parse_requirements
 from sandbox_runner.spec import (
     ResolvedLimits,
 )
@@ -37,10 +39,13 @@ def check(policy: Policy, request: RunRequest, *, language: Language | None) -> 
     _check_out(request.out)
     _check_value(request, language)
     _check_display(request, language)
+    _check_packages(policy, request, language)
     if request.image is not None and not _IMAGE.fullmatch(request.image):
         raise InvalidRequest(
             f"{request.image[:100]!r} is not an image's name; give one such as debian:stable."
         )
+    if request.image is not None and request.image.startswith(PACKAGES):
+        raise NotPermitted("An image with packages cannot be named; name the packages.")
     if request.image is not None and not any(fnmatchcase(request.image, p) for p in policy.images):
         raise NotPermitted(f"Image {request.image!r} is not allowed here; allowed: {_words(policy.images)}.")
     profile = request.profile or policy.profile
@@ -126,6 +131,22 @@ def _check_display(request: RunRequest, language: Language | None) -> None:
     if language is not None and language.display is None:
         able = ", ".join(each.name for each in load_languages() if each.display is not None)
         raise InvalidRequest(f"{language.name} displays nothing; leave display out, or use one of: {able}.")
+
+
+def _check_packages(policy: Policy, request: RunRequest, language: Language | None) -> None:
+    if not request.packages:
+        return
+    if language is None or language.installer is None:
+        able = ", ".join(each.name for each in load_languages() if each.installer is not None)
+        raise InvalidRequest(f"Packages can be added to programs in these languages only: {able}.")
+    if request.image is not None:
+        raise InvalidRequest("Packages cannot be added to an image that is named; leave the image out.")
+    check_permitted(
+        parse_requirements(request.packages, installer=language.installer),
+        installer=language.installer,
+        allowed=policy.packages,
+        refused=policy.refused_packages,
+    )
 
 
 def _check_words(request: RunRequest) -> None:

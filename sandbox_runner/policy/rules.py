@@ -41,7 +41,8 @@ class Policy:
     """The operator's defaults, ceilings and grants.
 
     ``cpu_time`` None means wall_time x cpus + 1 s. ``images`` are shell patterns for the
-    image names a request may name itself; ``profiles`` the seccomp profiles it may pick.
+    image names a request may name itself; ``profiles`` the seccomp profiles it may pick; ``packages``
+    and ``refused_packages`` patterns of packages as `requirements.matches` takes them.
     """
 
     wall_time: float
@@ -62,6 +63,8 @@ class Policy:
     oci_runtime: str | None
     cgroup_parent: str | None
     require_user_namespace: bool
+    packages: tuple[str, ...]
+    refused_packages: tuple[str, ...]
 
 
 def artifact_caps(request: RunRequest, ceilings: Ceilings) -> ArtifactCaps:

@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from typing import BinaryIO
 
 import anyio
 from anyio.abc import TaskGroup
@@ -65,6 +66,14 @@ class Pool:
     async def facts(self) -> EngineFacts:
         """As the engine does it."""
         return await self._engine.facts()
+
+    async def derive(self, base: Image, name: str, layer: BinaryIO) -> None:
+        """As the engine does it."""
+        await self._engine.derive(base, name, layer)
+
+    async def discard(self, name: str) -> None:
+        """As the engine does it."""
+        await self._engine.discard(name)
 
     @asynccontextmanager
     async def create(self, spec: ContainerSpec) -> AsyncIterator[Container]:

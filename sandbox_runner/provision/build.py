@@ -6,6 +6,7 @@ import re
 import tarfile
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,9 @@ import requests.exceptions
 from docker.errors import APIError, ImageNotFound
 
 from sandbox_runner import definitions
+from sandbox_runner.engines.choice import DOCKER
 from sandbox_runner.errors import BuildFailed, EngineUnavailable
+from sandbox_runner.packages import forget_packages, kept_packages
 from sandbox_runner.provision.base import Base
 from sandbox_runner.provision.commands import LAST_LINES
 from sandbox_runner.provision.progress import Progress, Report
@@ -173,11 +176,21 @@ def remove_replaced(api: docker.APIClient, names: tuple[str, ...], *, report: Re
     for name in names:
         for image in _untagged(api, name):
             try:
+                _remove_with_packages(api, image)
                 remove_image(api, image)
             except APIError as error:
                 report(Progress("removal", name, f"An older {name} stays for now: {error.explanation}"))
             else:
                 report(Progress("removal", name, f"Removed the older {name}."))
+
+
+def _remove_with_packages(api: docker.APIClient, base: str) -> None:
+    """Removes what has packages on top of the image ``base``: nobody asks for it any more."""
+    for kept in kept_packages():
+        if (kept.engine, kept.base) == (DOCKER, base):
+            with suppress(ImageNotFound):
+                api.remove_image(kept.image)
+            forget_packages(kept)
 
 
 def _untagged(api: docker.APIClient, name: str) -> list[str]:

@@ -13,14 +13,15 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sandbox_runner import definitions
+from sandbox_runner.engines.oci.clearing import remove_unnamed
+from sandbox_runner.engines.oci.making import making
 from sandbox_runner.engines.oci.store import StoredImage, find_stored, rootfs_of, store_name
 from sandbox_runner.errors import BuildFailed
 from sandbox_runner.provision.base import debootstrap, require_tools
 from sandbox_runner.provision.commands import CommandFailed, run_command
 from sandbox_runner.provision.host import Host
-from sandbox_runner.provision.making import making
 from sandbox_runner.provision.progress import Consent, Progress, Report
-from sandbox_runner.provision.unpack import finish_rootfs, remove_unnamed
+from sandbox_runner.provision.unpack import finish_rootfs
 
 _STEP_TIME = 1800  # seconds; the packages of an image are a few hundred megabytes
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from sandbox_runner.engines.oci.clearing import remove_unnamed
 from sandbox_runner.engines.oci.init import PACKAGE as INIT_PACKAGE
 from sandbox_runner.engines.oci.init import find_init
+from sandbox_runner.engines.oci.making import making
 from sandbox_runner.engines.oci.store import StoredImage, foreign_images, forget_name, rootfs_of, store_name
 from sandbox_runner.errors import BuildFailed, StartFailed
 from sandbox_runner.hardening import HOSTNAME
@@ -21,10 +23,9 @@ from sandbox_runner.provision.commands import CommandFailed, run_command
 from sandbox_runner.provision.host import Host
 from sandbox_runner.provision.layers import RootFolder
 from sandbox_runner.provision.layout import LaidOut, read_layout, unpacked
-from sandbox_runner.provision.making import making
 from sandbox_runner.provision.progress import Consent, Progress, Report
 from sandbox_runner.provision.references import Reference
-from sandbox_runner.provision.unpack import MOUNT_POINTS, remove_unnamed
+from sandbox_runner.provision.unpack import MOUNT_POINTS
 
 _FETCHING = 3600  # seconds
 _POLICY = Path("/etc/containers/policy.json")

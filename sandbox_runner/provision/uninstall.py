@@ -10,6 +10,8 @@ from docker.errors import APIError, ImageNotFound
 
 from sandbox_runner import definitions
 from sandbox_runner.errors import EngineUnavailable
+from sandbox_runner.packages import forget_packages, kept_packages
+from sandbox_runner.places import state_folder
 from sandbox_runner.provision import packages
 from sandbox_runner.provision.base import made_tag
 from sandbox_runner.provision.build import remove_replaced
@@ -38,6 +40,8 @@ def uninstall(
     """
     state = load_state(folder)
     forget_images(folder, repository)
+    for kept in kept_packages() if folder == state_folder() else ():
+        forget_packages(kept)
     left: list[str] = []
     try:
         api = connect()
@@ -61,7 +65,7 @@ def uninstall(
 def _remove_images(api: "APIClient", pulled: tuple[str, ...], repository: str, report: Report) -> list[str]:
     remove_replaced(api, definitions.image_names(), report=report)
     left = []
-    for tag in (*_our_tags(api, repository), *pulled):
+    for tag in (*_with_packages(api, repository), *_our_tags(api, repository), *pulled):
         try:
             remove_image(api, tag)
         except ImageNotFound:
@@ -82,6 +86,12 @@ def _our_tags(api: "APIClient", repository: str) -> list[str]:
     tags = {f"{repository}/{image['Labels'][definitions.LABEL_IMAGE]}:latest" for image in found}
     base = f"{repository}/{definitions.BASE}:latest"
     return [*sorted(tags - {base}), base, made_tag(repository)]
+
+
+def _with_packages(api: "APIClient", repository: str) -> list[str]:
+    """The images that have packages on top of ours, whether they are recorded or not."""
+    found = api.images(name=f"{repository}/packages", filters={"label": definitions.LABEL_PACKAGES})
+    return [tag for image in found for tag in image["RepoTags"] or ()]
 
 
 def _others(api: "APIClient") -> str:

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox_runner import definitions
-from sandbox_runner.engines.oci.bundles import find_bundles
+from sandbox_runner.engines.oci.clearing import remove_unnamed
+from sandbox_runner.engines.oci.making import making
 from sandbox_runner.engines.oci.store import (
     FOREIGN,
+    WITH_PACKAGES,
     StoredImage,
     find_stored,
     images_folder,
-    named_images,
     names_folder,
     rootfs_of,
     store_name,
 )
 from sandbox_runner.errors import BuildFailed
 from sandbox_runner.places import state_folder
-from sandbox_runner.provision.making import clear_abandoned, making
 from sandbox_runner.provision.progress import Progress, Report
 
 if TYPE_CHECKING:
@@ -66,25 +66,13 @@ def forget_images(folder: Path, repository: str) -> None:
     """
     if folder != state_folder():
         return
-    names = [repository, FOREIGN] if repository == definitions.REPOSITORY else [repository]
+    names = [repository, FOREIGN, WITH_PACKAGES] if repository == definitions.REPOSITORY else [repository]
     for found in filter(Path.is_dir, map(names_folder, names)):
         shutil.rmtree(found)
     remove_unnamed()
     for each in (names_folder(repository).parent, images_folder(), images_folder().parent):
         with suppress(OSError):  # there is something of somebody else's
             each.rmdir()
-
-
-def remove_unnamed() -> None:
-    """Removes the root filesystems that no name means any more and no container uses, and unfinished ones."""
-    clear_abandoned()
-    configs = (bundle.config() for bundle in find_bundles())
-    used = {Path(config["root"]["path"]).parent.name for config in configs if config}
-    named = {image_id.removeprefix("sha256:") for image_id in named_images()}
-    for folder in images_folder().glob("*/"):
-        # One that begins with a point is being made, perhaps by another setup.
-        if not folder.name.startswith(".") and folder.name not in used | named:
-            shutil.rmtree(folder)
 
 
 def _unpack(api: "APIClient", image: StoredImage) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from sandbox_runner.config import Config
-from sandbox_runner.languages import find_language
+from sandbox_runner.languages import addable, find_language
 from sandbox_runner.notes import limit_notes
 from sandbox_runner.result import RunResult
 from sandbox_runner.server.runs import Run
@@ -51,11 +51,11 @@ def notes(run: Run, result: RunResult, config: Config) -> list[str]:
     if result.status == "timed_out":
         said.append("Longer work can run with background=true; what was printed so far is here.")
     if not result.ok and result.status != "compile_failed":
-        said += _hints(run, result.captured["stderr"].tail or result.captured["stderr"].head)
+        said += _hints(run, result.captured["stderr"].tail or result.captured["stderr"].head, config)
     return said
 
 
-def _hints(run: Run, stderr: bytes) -> Iterator[str]:
+def _hints(run: Run, stderr: bytes, config: Config) -> Iterator[str]:
     text = stderr[-_LOOK:].decode(errors="replace")
     if _NETWORK.search(text):
         yield "There is no network in the sandbox (control net.none): pass what is needed in files or stdin."
@@ -69,7 +69,7 @@ def _hints(run: Run, stderr: bytes) -> Iterator[str]:
     if _FULL.search(text):
         yield "/workspace and /tmp are limited in bytes and in number of files (control res.disk)."
     if found := _NO_MODULE.search(text):
-        yield f"{_word(found)!r} is not installed and cannot be; {_packages(run)}"
+        yield f"{_word(found)!r} is not installed{_adding(run, config)}; {_packages(run)}"
     if found := _NO_FILE.search(text):
         yield f"{_word(found)!r} is not in the sandbox: {_files(run)}"
     if found := _NO_COMMAND.search(text):
@@ -78,6 +78,14 @@ def _hints(run: Run, stderr: bytes) -> Iterator[str]:
 
 def _word(found: re.Match[str]) -> str:
     return next((group for group in found.groups() if group), "")
+
+
+def _adding(run: Run, config: Config) -> str:
+    language = find_language(run.request.language) if run.request.language else None
+    patterns = addable(language, config.packages) if language else ()
+    if not patterns:
+        return " and cannot be"
+    return f": name it in packages of run_code, which may hold {', '.join(patterns)}"
 
 
 def _packages(run: Run) -> str:

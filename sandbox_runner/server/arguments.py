@@ -48,6 +48,12 @@ Artifacts = Annotated[
     ),
 ]
 Env = Annotated[dict[str, str], Field(description="environment variables")]
+Packages = Annotated[
+    list[str],
+    Field(
+        description="packages to add, such as numpy>=2 or lodash@^4, where list_languages says they may be"
+    ),
+]
 Timeout = Annotated[
     float, Field(gt=0, description="seconds until the run is ended; its output so far comes back")
 ]
@@ -109,6 +115,7 @@ def code_request(
     env: dict[str, str],
     limits: Limits,
     artifacts: list[str],
+    packages: list[str],
     display: bool = False,
 ) -> RunRequest:
     """A program in a language. Raises InvalidRequest."""
@@ -121,6 +128,7 @@ def code_request(
         limits=limits,
         artifacts=(*SHOWN, *artifacts),
         display=display,
+        packages=packages,
     )
 
 

@@ -8,7 +8,7 @@ from mcp_types import CallToolResult
 
 from sandbox_runner.config import Config, format_setting
 from sandbox_runner.errors import SandboxError
-from sandbox_runner.languages import Language, images_of, load_languages
+from sandbox_runner.languages import Language, addable, images_of, load_languages
 from sandbox_runner.request import RunRequest
 from sandbox_runner.runner import Runner
 from sandbox_runner.server.render import page
@@ -66,6 +66,7 @@ class Offer:
             aliases=list(language.aliases),
             version=self.versions.get(language.name),
             packages=list(language.packages),
+            may_add=list(addable(language, self.service.config.packages)),
             file=language.file,
             functions=language.function is not None,
         )
@@ -90,6 +91,7 @@ def _lines(report: LanguageList) -> list[str]:
     for each in report.languages:
         names = ", ".join([each.name, *each.aliases])
         packages = f"; packages: {', '.join(each.packages)}" if each.packages else ""
-        lines.append(f"{names}: {each.version or 'not ready yet'}{packages}")
+        more = f"; may be added: {', '.join(each.may_add)}" if each.may_add else ""
+        lines.append(f"{names}: {each.version or 'not ready yet'}{packages}{more}")
     lines += [f"{name}: {value}" for name, value in report.limits.items()]
     return lines

@@ -44,6 +44,7 @@ class Programs:
         memory_mb: ask.Memory = None,
         background: ask.Background = False,
         display: ask.Display = False,
+        packages: ask.Packages = [],  # noqa: B006
     ) -> Annotated[CallToolResult, RunReport]:
         """Run a program in a fresh sandbox and return its output, exit code and pictures.
 
@@ -60,7 +61,7 @@ class Programs:
             limits = ask.limits_of(timeout_s, memory_mb)
             return ask.code_request(
                 language, code, stdin=stdin, files=files, env=env, limits=limits, artifacts=artifacts,
-                display=display,
+                packages=packages, display=display,
             )  # fmt: skip
 
         return await call(self.service, context, request, background=background)

@@ -11,6 +11,7 @@ from sandbox_runner.config import Config
 from sandbox_runner.engines.docker import begin, mapping
 from sandbox_runner.engines.docker.engine import open_docker_engine
 from sandbox_runner.keeping import open_keeper
+from sandbox_runner.packages import PackageImages
 from sandbox_runner.placement import Placements
 from sandbox_runner.runner import Runner
 from sandbox_runner.seccomp import load_profile
@@ -135,7 +136,9 @@ async def runner_without(control: Without, monkeypatch, *, wrap=unchanged, confi
         async with open_docker_engine(None) as engine, open_keeper() as keeper:
             engine = wrap(Employing(engine, control.job))
             capacity = Capacity(measure, queue_size=4)
-            yield Runner(engine, config.policy(), capacity, watchdog, keeper, Placements(INSTANCE))
+            placements = Placements(INSTANCE)
+            packages = PackageImages(engine, config, capacity, placements, engine_name="docker")
+            yield Runner(engine, config.policy(), capacity, watchdog, keeper, placements, packages=packages)
 
 
 class Employing:

@@ -15,15 +15,15 @@ from oci_layouts import Layout, layer_of
 
 from sandbox_runner import Config, Runner, RunRequest
 from sandbox_runner.engines.oci import init
+from sandbox_runner.engines.oci.clearing import remove_unnamed
+from sandbox_runner.engines.oci.making import PREFIX
 from sandbox_runner.engines.oci.store import find_stored, foreign_images, images_folder, rootfs_of
 from sandbox_runner.errors import BuildFailed, ImageNotFound, InvalidRequest
 from sandbox_runner.events import Started
 from sandbox_runner.provision import foreign
 from sandbox_runner.provision.foreign import remove_foreign, take_in
 from sandbox_runner.provision.host import Host
-from sandbox_runner.provision.making import PREFIX
 from sandbox_runner.provision.references import read_reference
-from sandbox_runner.provision.unpack import remove_unnamed
 
 NAME = f"sandbox-runner-tests/image:{os.getpid()}"
 NO_DEBIAN = Host(system="Linux", debian=False, root=True, systemd=False)

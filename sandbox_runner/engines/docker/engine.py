@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
 
 from anyio import to_thread
 
 from sandbox_runner.engines import EngineFacts
+from sandbox_runner.engines.docker import deriving
 from sandbox_runner.engines.docker.begin import Beginning, find_image
 from sandbox_runner.engines.docker.calls import Caller
 from sandbox_runner.engines.docker.connection import connect, find_address, is_local
@@ -41,6 +43,12 @@ class DockerEngine:
     def take_over(self, beginning: Beginning) -> AbstractAsyncContextManager[DockerContainer]:
         """As `create`, for a container that may have begun already."""
         return started(self._client, self._call, beginning)
+
+    async def derive(self, base: Image, name: str, layer: BinaryIO) -> None:
+        await self._call(partial(deriving.derive, self._client, base, name, layer))
+
+    async def discard(self, name: str) -> None:
+        await self._call(partial(deriving.discard, self._client, name))
 
     async def facts(self) -> EngineFacts:
         info = await self._call(repeatable(self._client.info))

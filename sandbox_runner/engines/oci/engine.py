@@ -5,11 +5,14 @@ import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from typing import BinaryIO
+
+from anyio import to_thread
 
 from sandbox_runner.definitions import LABEL_AGENT, image_tag, is_current
 from sandbox_runner.engines import Container, EngineFacts
 from sandbox_runner.engines.gvisor import for_sentry
-from sandbox_runner.engines.oci import cgroups
+from sandbox_runner.engines.oci import cgroups, deriving
 from sandbox_runner.engines.oci.bundles import forget_instance
 from sandbox_runner.engines.oci.container import created
 from sandbox_runner.engines.oci.general import created_foreign
@@ -56,6 +59,12 @@ class OciEngine:
         if not spec.image.agent:
             return created_foreign(spec, self._means)
         return created(for_sentry(spec) if self._means.runtime.has_sentry else spec, self._means)
+
+    async def derive(self, base: Image, name: str, layer: BinaryIO) -> None:
+        await to_thread.run_sync(deriving.derive, base, name, layer)
+
+    async def discard(self, name: str) -> None:
+        await to_thread.run_sync(deriving.discard, name)
 
     def close(self) -> None:
         """Leaves no folder behind."""

@@ -3,6 +3,7 @@
 oci/images/<digest>/rootfs      owned by root, never written again
 oci/names/<repository>/<name>   {"id": …, "labels": …, …}: what the name means now
 oci/names/foreign/<hash>        the same for an image that is not ours, by the hash of its name
+oci/names/packages/<hash>       the same for one of ours with packages
 """
 
 import hashlib
@@ -11,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sandbox_runner.definitions import REPOSITORY, image_tag
+from sandbox_runner.definitions import PACKAGES, REPOSITORY, image_tag
 from sandbox_runner.places import state_folder
 
-FOREIGN = "foreign"
+FOREIGN, WITH_PACKAGES = "foreign", "packages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +116,5 @@ def _read(file: Path) -> StoredImage | None:
 
 
 def _foreign_file(name: str) -> Path:
-    return names_folder(FOREIGN) / hashlib.sha256(familiar(name).encode()).hexdigest()
+    folder = names_folder(WITH_PACKAGES if name.startswith(f"{PACKAGES}:") else FOREIGN)
+    return folder / hashlib.sha256(familiar(name).encode()).hexdigest()

@@ -1,0 +1,280 @@
+"""Packages that a run asks for: installed once, from the index alone, and nothing of them trusted."""
+
+from dataclasses import replace
+
+import anyio
+import pytest
+from docker.errors import ImageNotFound as NoImage
+from package_indexes import PAUSE, npm_archive, serving
+
+from sandbox_runner import Config, Runner, RunRequest
+from sandbox_runner.engines.choice import open_engine
+from sandbox_runner.errors import (
+    IndexUnavailable,
+    InstallFailed,
+    InvalidRequest,
+    NotPermitted,
+)
+from sandbox_runner.packages import builder, kept, kept_packages
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left")]
+
+NETWORK = """
+import socket
+for address in [("127.0.0.1", {port}), ("1.1.1.1", 80)]:
+    try:
+        socket.create_connection(address, 2)
+        print("reached", address)
+    except OSError as error:
+        print("none")
+"""
+HOOK = "import os; os.environ['HOOKED'] = os.environ.get('HOOKED', '') + str(os.getpid()) + ' '\n"
+
+
+@pytest.fixture
+def index():
+    with serving() as served:
+        yield served
+
+
+@pytest.fixture(params=["docker", "oci"])
+def engine(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+async def config(index, tmp_path, monkeypatch):
+    """Settings with that index, a record of their own, and whatever they make gone in the end."""
+    monkeypatch.setattr(kept, "state_folder", lambda: tmp_path)
+    yield Config(
+        engine="docker", packages=("pip:*", "npm:*"), pip_index=f"{index.url}/simple", npm_registry=index.url,
+        package_memory="512m", package_disk="128m",
+    )  # fmt: skip
+    for each in kept_packages():
+        async with open_engine(each.engine, docker_host=None, oci_runtime=None) as (_, opened):
+            await opened.discard(each.image)
+
+
+async def run(config, code, *packages, language="python", **more):
+    async with Runner.open(config) as runner:
+        return await runner.run(RunRequest(language=language, code=code, packages=packages, **more))
+
+
+async def test_a_package_and_what_it_needs_are_installed_once_and_the_program_has_no_network(
+    index, config, engine
+):
+    config = replace(config, engine=engine)
+    digest = index.add_wheel("needy", requires=("needed>=1",))
+    index.add_wheel("needed")
+    code = "import needy, needed\nprint(needy.VALUE, needed.VALUE, needy.__file__)\n" + NETWORK.format(
+        port=index.url.rpartition(":")[2]
+    )
+    result = await run(config, code, "Needy == 1.*")
+    assert result.stdout.splitlines()[0].startswith("needy needed /usr/l")
+    assert result.stdout.splitlines()[1:] == ["none", "none"]
+    asked = len(index.asked)
+    assert (await run(config, "import needy; print(1)", "needy==1.*")).stdout == "1\n"
+    assert len(index.asked) == asked, "it was installed again"
+    (record,) = kept_packages()
+    assert [(each.name, each.version) for each in record.installed] == [("needed", "1.0"), ("needy", "1.0")]
+    assert record.installed[1].sha256 == digest
+    assert (record.engine, record.requirements) == (engine, ("needy==1.*",))
+    assert "No module" in (await run(config, "import needy")).stderr
+
+
+async def test_those_who_ask_for_the_same_at_once_wait_for_one_installation(index, config):
+    index.add_wheel("shared")
+    results = []
+
+    async def one(runner):
+        request = RunRequest(language="python", code="import shared; print(1)", packages=["shared"])
+        results.append((await runner.run(request)).stdout)
+
+    async with Runner.open(config, pool=True) as runner, Runner.open(config) as other:
+        async with anyio.create_task_group() as tasks:
+            for each in (runner, runner, runner, other):
+                tasks.start_soon(one, each)
+    assert results == ["1\n"] * 4
+    assert len([path for path in index.asked if path.endswith(".whl")]) == 1
+
+
+async def test_what_cannot_be_installed_says_why_and_leaves_nothing(index, config, docker_client):
+    before = {each["Id"] for each in docker_client.images(all=True)}
+    with pytest.raises(InstallFailed, match="No matching distribution found for missing") as failed:
+        await run(config, "import missing", "missing")
+    assert any("missing" in line for line in failed.value.lines)
+    index.add_wheel("broken", requires=("missing",))
+    with pytest.raises(InstallFailed, match="missing"):
+        await run(config, "import broken", "broken")
+    assert kept_packages() == []
+    assert {each["Id"] for each in docker_client.images(all=True)} == before
+
+
+async def test_an_index_that_does_not_answer_is_the_operators_to_mend(config):
+    with pytest.raises(IndexUnavailable, match=r"127\.0\.0\.1:9 does not answer"):
+        await run(replace(config, pip_index="http://127.0.0.1:9/simple"), "1", "x")
+
+
+async def test_packages_are_refused_where_none_may_be_asked_for(config):
+    for settings, request in (
+        (replace(config, packages=()), {"language": "python"}),
+        (replace(config, packages=("pip:numpy",)), {"language": "python"}),
+        (replace(config, refused_packages=("pip:some_*",)), {"language": "python"}),
+    ):
+        with pytest.raises(NotPermitted, match="some-thing"):
+            await run(settings, "1", "Some.Thing", **request)
+    with pytest.raises(InvalidRequest, match=r"these languages only: .*python"):
+        await run(config, "1", "some-thing", language="bash")
+    with pytest.raises(NotPermitted, match="name the packages"):
+        await run(config, "1", image="sandbox-runner/packages:" + "0" * 64)
+
+
+async def test_a_refused_package_comes_in_by_no_other_package_or_extra(index, config):
+    index.add_wheel("evil_pkg")
+    index.add_wheel("front", requires=("Evil.Pkg; extra == 'more'",))
+    assert (await run(config, "import front, evil_pkg; print(1)", "front[more]")).stdout == "1\n", (
+        "the control"
+    )
+    refusing = replace(config, refused_packages=("pip:evil-pkg",))
+    with pytest.raises(NotPermitted, match="evil-pkg"):
+        await run(refusing, "1", "front[more]")
+    with pytest.raises(NotPermitted, match="evil-pkg"):
+        await run(refusing, "1", "front[more]==1.0")
+    assert (await run(refusing, "import front; print(1)", "front")).stdout == "1\n"
+
+
+async def test_nothing_of_a_package_runs_before_the_program(index, config, monkeypatch):
+    hooks = {"evil.pth": HOOK, "sitecustomize.py": HOOK, "usercustomize.py": HOOK, "evil.py": ""}
+    index.add_wheel("evil", files=hooks)
+    code = "import os, evil; print(os.environ.get('HOOKED'))"
+    assert (await run(config, code, "evil")).stdout == "None\n"
+    monkeypatch.setattr(builder, "starts_with_python", lambda path: path == "usercustomize.py")
+    index.add_wheel("evil2", files={**hooks, "evil2.py": ""})
+    assert (await run(config, code.replace("evil", "evil2"), "evil2")).stdout != "None\n", (
+        "the attack is none"
+    )
+
+
+async def test_a_wheel_writes_nowhere_but_among_the_packages(index, config):
+    for number, path in enumerate(
+        ("../../outside.py", "/workspace/install.py", "x-1.0.data/data/../../../o.py")
+    ):
+        index.add_wheel(f"evil{number}", files={path: "evil", f"evil{number}.py": ""})
+        code = "import os; print(sorted(name for name in os.listdir('/usr/lib/sandbox-runner')))"
+        try:
+            result = await run(config, code, f"evil{number}")
+        except InstallFailed:
+            continue
+        assert "outside" not in result.stdout
+
+
+async def test_an_index_sends_the_installer_nowhere_else(index, config):
+    with serving() as other:
+        other.add_wheel("elsewhere")
+        file = "elsewhere-1.0-py3-none-any.whl"
+        index.add_wheel("elsewhere", link=f"{other.url}/files/{file}")
+        with pytest.raises(NotPermitted, match="package_hosts"):
+            await run(config, "import elsewhere", "elsewhere")
+        assert other.asked == []
+        allowing = replace(config, package_hosts=(other.url.removeprefix("http://"),))
+        assert (await run(allowing, "import elsewhere; print(1)", "elsewhere")).stdout == "1\n", "the control"
+        assert other.asked == [f"/files/{file}"]
+
+
+async def test_an_installation_that_is_cancelled_leaves_nothing(index, config, docker_client):
+    before = {each["Id"] for each in docker_client.images(all=True)}
+    index.add_wheel("slow")
+    index.files["/files/slow-1.0-py3-none-any.whl"] = PAUSE
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, config, "1", "slow")
+        while not any(path.endswith(".whl") for path in index.asked):
+            await anyio.to_thread.run_sync(index.asked_first.wait, 20)
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    assert kept_packages() == []
+    assert {each["Id"] for each in docker_client.images(all=True)} == before
+
+
+async def test_an_installation_has_limits_of_its_own(index, config):
+    index.add_wheel("big", files={"big.py": "", "big.txt": "x" * (20 << 20)})
+    with pytest.raises(InstallFailed, match="package_disk"):
+        await run(replace(config, package_disk="16m"), "1", "big")
+    index.add_wheel("slow")
+    index.files["/files/slow-1.0-py3-none-any.whl"] = PAUSE
+    with pytest.raises(InstallFailed, match="package_time"):
+        await run(replace(config, package_time=3), "1", "slow")
+
+
+async def test_what_was_not_used_for_longest_goes_first(index, config, docker_client):
+    config = replace(config, package_cache="5m")
+    for name in ("first", "second", "third"):
+        index.add_wheel(name, files={f"{name}.py": f"x = 1 # {'x' * (2 << 20)}"})
+    await run(config, "import first", "first")
+    await run(config, "import second", "second")
+    images = {each.requirements: each.image for each in kept_packages()}
+    await run(config, "import first", "first")
+    await run(config, "import third", "third")
+    assert [each.requirements for each in kept_packages()] == [("first",), ("third",)]
+    with pytest.raises(NoImage):
+        docker_client.inspect_image(images[("second",)])
+
+
+async def test_packages_of_npm_are_laid_out_so_that_each_finds_what_it_needs(index, config, engine):
+    config = replace(config, engine=engine)
+    main = {"index.js": "module.exports = require('./package.json').version"}
+    index.add_npm("leaf", "1.5.0", files=main)
+    index.add_npm("leaf", "2.0.0", files=main)
+    index.add_npm(
+        "@scope/twig", "1.0.0", files={"index.js": "module.exports = 'twig ' + require('leaf')"},
+        dependencies={"leaf": "^1.0.0"}, scripts={"postinstall": "touch /workspace/files/EVIL"},
+        hasInstallScript=True,
+    )  # fmt: skip
+    code = """
+import leaf from "leaf";
+import twig from "@scope/twig";
+import { existsSync } from "node:fs";
+console.log(leaf, twig, existsSync("/EVIL"), existsSync("/node_modules/EVIL"));
+"""
+    result = await run(config, code, "leaf", "@scope/twig@^1", language="javascript")
+    assert result.stdout == "2.0.0 twig 1.5.0 false false\n", result.stderr
+    (record,) = kept_packages()
+    assert [(each.name, each.version) for each in record.installed] == [
+        ("@scope/twig", "1.0.0"), ("leaf", "1.5.0"), ("leaf", "2.0.0"),
+    ]  # fmt: skip
+    if engine == "docker":
+        typed = "import leaf from 'leaf';\nconst found: string = leaf;\nconsole.log(found);"
+        assert (await run(config, typed, "leaf@1", language="typescript")).stdout == "1.5.0\n"
+
+
+async def test_a_package_of_npm_that_is_another_file_than_was_told_or_reaches_out_is_refused(index, config):
+    index.add_npm("forged", "1.0.0", files={"index.js": ""})
+    index.files["/forged/-/forged-1.0.0.tgz"] = npm_archive({"index.js": "evil"})
+    with pytest.raises(InstallFailed, match="not the one that the registry told of"):
+        await run(config, "1", "forged", language="javascript")
+    index.add_npm("climbs", "1.0.0", files={"../../../../node_modules/evil.js": "evil"})
+    with pytest.raises(InstallFailed, match="has a file called"):
+        await run(config, "1", "climbs", language="javascript")
+    index.add_npm("strange", "1.0.0", files={}, dependencies={"x": "git+https://evil.example/x"})
+    with pytest.raises(InstallFailed, match="no registry"):
+        await run(config, "1", "strange", language="javascript")
+    assert kept_packages() == []
+
+
+async def test_the_command_line_adds_packages_lists_them_and_removes_them(
+    index, config, tmp_path, sandbox_runner, docker_client
+):
+    digest = index.add_wheel("listed")
+    settings = {"packages": "pip:listed", "pip_index": f"{index.url}/simple", "package_memory": "512m"}
+    flags = [flag for name, value in settings.items() for flag in ("--set", f"{name}={value}")]
+    code = ("-c", "import listed; print(listed.VALUE)")
+    # The record is this machine's own here; what is in it of others is left alone.
+    done = sandbox_runner("run", *flags, "--package", "listed", *code)
+    assert (done.returncode, done.stdout) == (0, "listed\n"), done.stderr
+    listed = sandbox_runner("packages", "--hashes").stdout
+    (line,) = [line for line in listed.splitlines() if digest in line]
+    assert line.split()[1:] == ["listed", "1.0", digest]
+    assert "Removed" in sandbox_runner("packages", "--remove", line.split()[0]).stdout
+    assert digest not in sandbox_runner("packages", "--hashes").stdout
+    refused = sandbox_runner("run", "--package", "listed", *code)
+    assert refused.returncode == 2
+    assert "'listed' is not allowed here" in refused.stderr
