@@ -4,8 +4,14 @@ Each display is a line of JSON on descriptor 4; see `sandbox_runner_display`. Wh
 own, it runs as `__main__`, and how it ends is how `python3 PROGRAM` would.
 """
 
+import ast  # now, as are the others: later the program's folder comes first on the path
+import builtins
 import os
 import sys
+from types import ModuleType
+
+import sandbox_runner_display
+from sandbox_runner_display import ends_silently, with_last_shown
 
 GIVEN, DISPLAYED = 3, 4
 SHOW = "__sandbox_runner_show__"
@@ -23,10 +29,6 @@ def send(line):
 
 def load(path):
     """The program's code, with its last expression shown."""
-    import ast
-
-    from sandbox_runner_display import ends_silently, with_last_shown
-
     with open(path, "rb") as file:
         source = file.read()
     tree = compile(source, path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
@@ -47,11 +49,6 @@ def show_as_theirs(kind, error, trace):
 
 
 def main():
-    import builtins
-    from types import ModuleType
-
-    import sandbox_runner_display
-
     os.close(GIVEN)
     os.set_inheritable(DISPLAYED, False)
     sandbox_runner_display.connect(send)

@@ -4,7 +4,14 @@ A kernel, or `display.py` for a program, connects it: from then on `display()` i
 shown or left open are displays, and each display is one line of JSON. In any other program `display()` prints.
 """
 
+# All of them now: later a program's own folder comes first on the path, and may have modules of these names.
+import binascii
+import builtins
+import io
+import json
 import sys
+
+from sandbox_runner_pretty import pretty
 
 MOST = (8 << 20) - 4096  # bytes of all displays of one program, or one cell
 MOST_DISPLAYS = 1000
@@ -30,8 +37,6 @@ _displays_left = MOST_DISPLAYS
 
 def connect(send):
     """Has `send` take each display as a line of bytes. Makes `display` a builtin."""
-    import builtins
-
     global _send
     _send = send
     builtins.display = display
@@ -122,8 +127,6 @@ def bundle(value):
 
 
 def _line(forms):
-    import json
-
     data = {str(mime_type): _as_text(mime_type, form) for mime_type, form in forms.items()}
     text = json.dumps({"data": data, "metadata": {}}, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "replace") + b"\n"
@@ -131,13 +134,9 @@ def _line(forms):
 
 def _as_text(mime_type, form):
     if isinstance(form, (bytes, bytearray, memoryview)):
-        import binascii
-
         return binascii.b2a_base64(form, newline=False).decode()
     if mime_type == "application/json" or mime_type.endswith("+json"):
         if not isinstance(form, str):
-            import json
-
             return json.dumps(form, default=repr, ensure_ascii=False)
     if not mime_type.startswith(("text/", "application/")) and not mime_type.endswith("+xml"):
         return "".join(str(form).split())  # base64, which may come in lines
@@ -207,8 +206,6 @@ def _complain(value, name, error):
 
 
 def _plain(value):
-    from sandbox_runner_pretty import pretty
-
     try:
         return pretty(value)
     except Exception as error:
@@ -220,8 +217,6 @@ def _plain(value):
 
 
 def _figure(figure):
-    import io
-
     forms = {"text/plain": _plain(figure)}
     if figure.axes or figure.lines:
         picture = io.BytesIO()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sandbox_runner import Limits, run
+from sandbox_runner import InputFile, Limits, run
 from sandbox_runner.errors import InvalidRequest
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -93,6 +93,13 @@ def test_values_have_the_forms_that_notebooks_know(show):
     assert base64.b64decode(sound["audio/wav"]).startswith(b"RIFF")
     assert base64.b64decode(figure["image/png"]).startswith(PNG)
     assert (result.artifacts, result.displays_omitted, result.stderr) == ((), 0, "")
+
+
+def test_modules_of_the_program_take_no_part_in_displaying(show):
+    names = ("json", "ast", "io", "binascii", "builtins", "types", "base64", "sandbox_runner_pretty")
+    files = [InputFile(f"{name}.py", b"raise SystemExit('imported')") for name in names]
+    result = show("b'a' * 2", files=files)
+    assert (shown(result), result.stderr) == (["b'aa'"], "")
 
 
 def test_figures_that_are_shown_or_left_open_are_displays(show):
