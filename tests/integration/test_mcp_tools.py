@@ -133,7 +133,7 @@ def test_a_misspelt_argument_is_told_its_name(client):
         ({"language": "python", "code": "1", "timeout_s": math.nan}, "timeout_s: "),
         ({"language": "python", "code": "1", "memory_mb": 1.5}, "memory_mb: "),
         ({"language": "python", "code": "1", "background": "perhaps"}, "background: "),
-        ({"language": "cobol", "code": "1"}, "There is no language 'cobol'."),
+        ({"language": "xyzzy", "code": "1"}, "There is no language 'xyzzy'."),
         ({"language": "python", "code": " "}, "The code is empty"),
         ({"language": "python", "code": "1", "timeout_s": 601}, "ceiling max_wall_time of 600"),
         ({"language": "python", "code": "1", "memory_mb": 1 << 20}, "ceiling max_memory of 4g"),
