@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from sandbox_runner.events import Artifact, Event, Exited, Output, Started, Truncated, Usage
     from sandbox_runner.request import InputFile, Limits, Principal, RunRequest
     from sandbox_runner.result import RunResult
-    from sandbox_runner.runner import Runner, RunStream, run
+    from sandbox_runner.runner import Runner, run
+    from sandbox_runner.running import RunStream
+    from sandbox_runner.sessions import Session
 
 _HOMES = {
     "Artifact": "events",
@@ -31,8 +33,9 @@ _HOMES = {
     "Principal": "request",
     "RunRequest": "request",
     "RunResult": "result",
-    "RunStream": "runner",
+    "RunStream": "running",
     "Runner": "runner",
+    "Session": "sessions",
     "Started": "events",
     "Truncated": "events",
     "Usage": "events",
@@ -52,6 +55,7 @@ __all__ = [
     "RunResult",
     "RunStream",
     "Runner",
+    "Session",
     "Started",
     "Truncated",
     "Usage",

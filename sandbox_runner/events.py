@@ -101,6 +101,9 @@ class Exited:
     gave back on its value channel, unchecked; None where it gave nothing. ``artifacts_omitted``
     counts the files that were asked for, and there, but could not be given back. ``compile`` is how the
     compiler ended, where there was one; with the status ``compile_failed`` the rest tells of it as well.
+
+    In a session ``state_lost`` tells that the kernel has ended, with its variables: the next code starts
+    another, or this one did, as the kernel had ended before it; ``reason`` is ``kernel_restarted`` then.
     """
 
     status: Status
@@ -112,6 +115,7 @@ class Exited:
     value: bytes | None = None
     artifacts_omitted: int = 0
     compile: "Exited | None" = None
+    state_lost: bool = False
 
 
 Event = Started | Output | Truncated | Artifact | Exited

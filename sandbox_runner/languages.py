@@ -11,6 +11,7 @@
     inline = ["python3", "-c", "{code}"]         the same in an image without our agent
     function = ["python3", "call.py", "main.py"] the command that calls its function `execute`
     display = ["python3", "show.py", "main.py"]  the command that displays its last value
+    kernel = ["python3", "kernel.py"]            what runs its code in a session and keeps its state
     packages = ["numpy"]                         what is installed, for people to read
     env = { PYTHONUNBUFFERED = "1" }             environment of each run
     agent_env = { MPLBACKEND = "module://ours" } and what is added in images with our agent
@@ -20,9 +21,9 @@
     image = "python"                             the folder of its image, where that is another
     selftest = { code = "…", stdout = "…" }      a program and what it must print
 
-`aliases`, `extensions`, `compile`, `inline`, `function`, `display`, `packages`, `env`, `agent_env`,
-`warm`, `preload` and `installer` may be left out. The image is the folder's own, unless `image` names
-another. A folder may define several languages.
+`aliases`, `extensions`, `compile`, `inline`, `function`, `display`, `kernel`, `packages`, `env`,
+`agent_env`, `warm`, `preload` and `installer` may be left out. The image is the folder's own, unless
+`image` names another. A folder may define several languages.
 
 `compile` has limits of its own, and its output is apart from the program's; what it leaves in the
 workspace `run` finds there. Where it does not exit with 0 `run` is not run.
@@ -36,6 +37,9 @@ workspace as it is imported.
 What `function` runs finds a JSON text on descriptor 3, calls the code's function `execute`
 with its value, and writes what that returned to descriptor 4, as JSON. What `display` runs writes
 a line of JSON to descriptor 4 for each value that it displays; see `displays`.
+
+What `kernel` runs speaks the protocol of `agent.kernel`. Without one each code of a session is a program
+of its own, which finds the files of those before it.
 """
 
 import re
@@ -75,8 +79,8 @@ class Language:
 
     ``image`` is the name of the image's folder. ``inline`` is None where a program in this
     language can only be run from a file; ``compile`` where it runs as it is; ``function`` where
-    nothing calls a function in it; ``display`` where nothing displays its values; ``warm`` where no
-    interpreter can wait; ``installer`` where no packages can be added to it.
+    nothing calls a function in it; ``display`` where nothing displays its values; ``kernel`` where nothing
+    keeps its state; ``warm`` where no interpreter can wait; ``installer`` where no packages can be added.
     """
 
     name: str
@@ -91,6 +95,7 @@ class Language:
     inline: tuple[str, ...] | None = None
     function: tuple[str, ...] | None = None
     display: tuple[str, ...] | None = None
+    kernel: tuple[str, ...] | None = None
     packages: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     agent_env: Mapping[str, str] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """What runs: the program of a request as words, files and an environment, and what PID 1 is beside it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from sandbox_runner import hardening
@@ -37,6 +38,26 @@ def make_job(
 
 def _patterns(request: RunRequest) -> tuple[str, ...]:
     return tuple(request.artifacts) or ((ALL_FILES,) if request.out is not None else ())
+
+
+def make_kernel_job(
+    request: RunRequest,
+    language: Language,
+    image: Image,
+    limits: ResolvedLimits,
+    caps: ArtifactCaps,
+    *,
+    kernel: str,
+) -> Job:
+    """The job that has the kernel of this name run the request's code; the first one starts it."""
+    assert language.kernel is not None
+    assert request.code is not None
+    job = make_job(request, language, image, limits, caps)
+    code = request.code.encode()
+    files = tuple(request.files)
+    return replace(
+        job, argv=language.kernel, files=files, value=code, displays=True, session=True, kernel=kernel
+    )
 
 
 def _language_env(language: Language | None, image: Image) -> dict[str, str]:

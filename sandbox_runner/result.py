@@ -25,6 +25,8 @@ class RunResult:
 
     ``compile`` is how the compiler ended, in a language that has one. Where that was not with 0 the status
     is ``compile_failed``, there was no program, and `compiler` says why.
+
+    ``state_lost`` is for sessions: the variables of this run's context are gone.
     """
 
     run_id: str
@@ -41,6 +43,7 @@ class RunResult:
     displays: tuple[Display, ...] = ()
     displays_omitted: int = 0
     compile: Exited | None = None
+    state_lost: bool = False
 
     @property
     def stdout(self) -> str:
@@ -75,6 +78,7 @@ class RunResult:
             "exit_code": self.exit_code,
             "signal": self.signal,
             "reason": self.reason,
+            "state_lost": self.state_lost,
             "stdout": self.stdout,
             "stderr": self.stderr,
             "truncated": dict(self.truncated),
@@ -138,4 +142,5 @@ class Collector:
             displays=shown,
             displays_omitted=omitted,
             compile=exited.compile,
+            state_lost=exited.state_lost,
         )

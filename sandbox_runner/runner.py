@@ -5,8 +5,8 @@ request → check → place → image → admit → engine.create → execute �
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -14,19 +14,18 @@ import anyio
 from sandbox_runner.capacity import Capacity, Place, Room, room
 from sandbox_runner.engines import Container, Engine
 from sandbox_runner.engines.choice import DOCKER, open_engine
-from sandbox_runner.errors import ImageNotFound, SandboxError
-from sandbox_runner.events import Artifact, Event, Exited, Output, Started
-from sandbox_runner.hardening import COMMAND_IMAGE, LABEL_RUN
+from sandbox_runner.errors import ImageNotFound
+from sandbox_runner.hardening import COMMAND_IMAGE
 from sandbox_runner.head_start import HeadStart, admitted
 from sandbox_runner.keeping import Keeper, open_keeper
 from sandbox_runner.languages import Language, find_language, images_of
-from sandbox_runner.output import Pending
 from sandbox_runner.placement import Placements
-from sandbox_runner.policy import Policy, check, container_limits
+from sandbox_runner.policy import Policy, admit_session, check, container_limits
 from sandbox_runner.request import LOCAL_USER, Limits, Principal, RunRequest
-from sandbox_runner.result import Collector, RunResult
-from sandbox_runner.spec import Admission
-from sandbox_runner.stages import executed
+from sandbox_runner.result import RunResult
+from sandbox_runner.running import RunStream, driven
+from sandbox_runner.sessions import Session
+from sandbox_runner.spec import Admission, ContainerSpec
 from sandbox_runner.watchdog import Watchdog, guarded
 
 if TYPE_CHECKING:
@@ -35,104 +34,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PENDING = 1 << 20  # bytes of output that wait for a slow consumer of `stream`
+_ANY = "any"  # code of a session that is to come
 _ANSWERING = 0.02  # seconds before a container's removal competes with the caller, who has the result
-
-
-class RunStream:
-    """A run in progress: iterate over its events, cancel it, or wait for its result."""
-
-    def __init__(self, run_id: str, collector: Collector, *, lossless: bool) -> None:
-        self.run_id = run_id
-        self._collector = collector
-        self._waiting: list[Event] = []
-        self._pending = Pending(_PENDING)
-        self._lossless = lossless
-        self._news = anyio.Event()
-        self._room = anyio.Event()
-        self._over = anyio.Event()
-        self.exited: Exited | None = None
-        self._failure: SandboxError | None = None
-        self._cancelling = anyio.Event()
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        """Events as they come, to the last, which is Exited.
-
-        A consumer that is slower than the program gets a Truncated for what it missed, or, with
-        ``lossless``, the program waits for it. The result is complete in both cases.
-        Raises what the run raised.
-        """
-        while True:
-            for event in self._take():
-                yield event
-            if self._over.is_set() and not self._pending and not self._waiting:
-                break
-            await self._news.wait()
-        self._raise_failure()
-        for output in self._pending.finish():
-            yield output
-        for artifact in self._collector.artifacts:
-            yield artifact
-        if self.exited is not None:
-            yield self.exited
-
-    async def result(self) -> RunResult:
-        """The result, once the program is over. Raises what the run raised."""
-        await self._over.wait()
-        self._raise_failure()
-        assert self.exited is not None
-        return self._collector.result(self.exited)
-
-    @property
-    def left_nothing(self) -> bool:
-        """The program ended by itself or at a limit, and nothing of it can be running any more."""
-        return self.exited is not None and not self.exited.reason and self.exited.status != "cancelled"
-
-    def cancel(self) -> None:
-        """Ends the program; the result's status is ``cancelled``. Harmless when it is over."""
-        self._cancelling.set()
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _take(self) -> list[Event]:
-        self._news = anyio.Event()
-        self._room.set()
-        events, self._waiting = self._waiting, []
-        return [*events, *self._pending.take()]
-
-    async def _emit(self, event: Event) -> None:
-        if isinstance(event, Output):
-            self._collector.add(event)
-            while self._lossless and not self._pending.has_room(len(event.data)):
-                self._room = anyio.Event()
-                await self._room.wait()
-            self._pending.add(event.stream, event.data, offset=event.offset)
-        elif isinstance(event, Started):
-            self._waiting.append(Started(self.run_id))  # a container that waited has another id of its own
-        elif isinstance(event, Artifact):
-            self._collector.artifacts.append(event)
-        self._news.set()
-
-    async def _drive(self, container: Container, admission: Admission) -> None:
-        """Runs what was admitted to its end; what it raises is kept for whoever asks for the result."""
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._cancel_when_asked, container)
-                self.exited = await executed(container, admission, self._emit)
-                tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            error = _first(group)
-            if not isinstance(error, SandboxError):
-                raise error from None
-            self._failure = error
-        self._over.set()
-        self._news.set()
-
-    async def _cancel_when_asked(self, container: Container) -> None:
-        await self._cancelling.wait()
-        await container.cancel()
 
 
 class Runner:
@@ -234,7 +137,7 @@ class Runner:
         container, admission, place = kept.value
         left_nothing = False
         try:
-            async with _driven(container, admission, lossless=lossless) as run:
+            async with driven(container, admission, lossless=lossless) as run:
                 try:
                     yield run
                 finally:
@@ -246,6 +149,57 @@ class Runner:
                 kept.release()
                 with anyio.CancelScope(shield=True):
                     await kept.gone()
+
+    @asynccontextmanager
+    async def session(
+        self,
+        language: str = "python",
+        *,
+        limits: Limits | None = None,
+        ttl: float = 3600.0,
+        cpu_time: float | None = None,
+        image: str | None = None,
+        profile: str | None = None,
+        principal: Principal = LOCAL_USER,
+    ) -> AsyncIterator[Session]:
+        """A session: one container for code that finds what earlier code left behind.
+
+        ``limits`` are those of its container, and the default of what runs in it. It lives ``ttl`` seconds at
+        most; one process of it may take ``cpu_time`` seconds, ``ttl`` where that is None.
+        When the context ends the container is gone, whatever runs. Raises what `run` raises.
+        """
+        spoken = find_language(language)
+        asked = RunRequest(
+            language=language, code=_ANY, limits=limits or Limits(), image=image, profile=profile
+        )
+        kept = await self._keeper.keep(self._session_sandbox(asked, principal, spoken, ttl, cpu_time or ttl))
+        container, spec = kept.value
+        session = Session(
+            container, spec, self._policy, language=spoken, principal=principal, limits=asked.limits
+        )
+        try:
+            yield session
+        finally:
+            session.end("The session was closed; open another one.")
+            kept.release()
+            with anyio.CancelScope(shield=True):
+                await kept.gone()
+
+    @asynccontextmanager
+    async def _session_sandbox(
+        self, request: RunRequest, principal: Principal, language: Language, ttl: float, cpu_time: float
+    ) -> AsyncIterator[tuple[Container, ContainerSpec]]:
+        limits = check(self._policy, request, language=language)
+        name = await self._packages.image(request, language, principal)
+        memory = container_limits(limits, language).memory
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._capacity.place(principal.id, memory=memory))
+            image = await self._engine.image(name)
+            spec = admit_session(
+                self._policy, request, principal, language=language, image=image,
+                placement=stack.enter_context(self._placements.lease()), ttl=ttl, cpu_time=cpu_time,
+            )  # fmt: skip
+            yield await stack.enter_async_context(self._engine.create(spec)), spec
 
     @asynccontextmanager
     async def _sandbox(
@@ -317,24 +271,9 @@ async def take_over(head_start: HeadStart, *, lossless: bool = False) -> AsyncIt
     engine = DockerEngine(head_start.client, head_start.address)
     async with (
         engine.take_over(head_start.beginning) as container,
-        _driven(container, head_start.admission, lossless=lossless) as run,
+        driven(container, head_start.admission, lossless=lossless) as run,
     ):
         yield run
-
-
-@asynccontextmanager
-async def _driven(container: Container, admission: Admission, *, lossless: bool) -> AsyncIterator[RunStream]:
-    run_id = admission.spec.labels[LABEL_RUN]
-    job = admission.job
-    collector = Collector(run_id, capture=job.limits.capture, displays=job.displays)
-    run = RunStream(run_id, collector, lossless=lossless)
-    with _plain_errors():
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run._drive, container, admission)
-            try:
-                yield run
-            finally:
-                tasks.cancel_scope.cancel()
 
 
 def run(
@@ -383,18 +322,3 @@ def _outside_any_loop(main: Callable[[], Awaitable[T]]) -> T:
             return future.result()
         finally:
             future.cancel()  # nothing when it is done; on Ctrl-C it removes the container
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """What is raised inside a task group, as it was raised."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -149,6 +149,9 @@ class Job:
     the folder ``out``; ``value`` is for the program's value channel,
     which it has unless this is None. With ``displays`` what comes back on it are displays, as
     `displays` has them.
+
+    A job of a ``session`` leaves other processes of its container alive. With a ``kernel`` the ``value`` is
+    code, which the kernel of that name runs; the first job for it starts it, by ``argv``.
     """
 
     argv: tuple[str, ...]
@@ -162,6 +165,8 @@ class Job:
     out: Path | None = None
     value: bytes | None = None
     displays: bool = False
+    session: bool = False
+    kernel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ and what cannot be known is None. https://docs.kernel.org/admin-guide/cgroup-v2.
 import posix
 import time
 
+from .program import processes
+
 _ROOT = "/sys/fs/cgroup/"
 _READABLE = 4096
 _USAGE = slice(11, 15)  # of /proc/PID/stat after the name: utime, stime, and both of reaped children
@@ -91,7 +93,7 @@ class Evidence:
     def _cpu_time_by_process(self) -> int:
         reaped = posix.times()
         seconds = reaped.children_user + reaped.children_system
-        live = sum(_ticks_of(name) for name in _processes())
+        live = sum(_ticks_of(name) for name in processes())
         return int(seconds * _NANOSECONDS) + live * _NANOSECONDS // self._ticks
 
 
@@ -116,13 +118,6 @@ def full(path: str) -> int | None:
     except OSError:
         return None
     return int(not state.f_bavail or bool(state.f_files and not state.f_favail))
-
-
-def _processes() -> list[str]:
-    try:
-        return [name for name in posix.listdir("/proc") if name.isdigit() and name != "1"]
-    except OSError:  # the program can lower our limit of open files
-        return []
 
 
 def _ticks_of(process: str) -> int:

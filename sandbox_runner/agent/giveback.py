@@ -82,8 +82,10 @@ class GiveBack:
 def _contents(kind: int, file: int, size: int) -> "Frames":
     position = 0
     while position < size:
-        count = posix.preadv(file, [BUFFER[: size - position]], position)
-        if not count:  # nobody is left to shorten it; the host notices
-            return
+        piece = BUFFER[: size - position]
+        count = posix.preadv(file, [piece], position)
+        if not count:  # in a session somebody may have shortened it, but its size is told already
+            piece[:] = bytes(len(piece))
+            count = len(piece)
         position += count
-        yield kind, BUFFER[:count]
+        yield kind, piece[:count]

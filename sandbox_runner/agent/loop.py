@@ -6,12 +6,15 @@ One thread and one poll: nothing here may block, or a deadline would wait for it
 import posix
 import select
 import sys
+from errno import EAGAIN
 from time import monotonic
 
 from . import protocol
 from .channel import Channel
 from .evidence import Evidence
 from .giveback import GiveBack
+from .kernel import Kernel, start_kernel
+from .kernel_run import KernelRun
 from .program import Program, kill_everything, open_oom_score, reap, spawn
 from .protocol import ProtocolError
 from .run import KILLING, OVER, Run
@@ -29,7 +32,10 @@ _WAKEUPS = 4096  # bytes, each a SIGCHLD
 class Agent:
     """What PID 1 holds: all its descriptors are opened here, as a program can forbid it to open more."""
 
-    __slots__ = ("channel", "evidence", "oom_score", "over", "run", "value", "waiting", "wakeup", "workspace")
+    __slots__ = (
+        "channel", "evidence", "kernels", "oom_score", "over", "run", "value", "waiting", "wakeup",
+        "workspace",
+    )  # fmt: skip
 
     def __init__(self, *, oom_score: int, wakeup: int, waiting: Waiting | None) -> None:
         self.oom_score = oom_score
@@ -39,7 +45,8 @@ class Agent:
         self.workspace = Workspace()
         self.value = Value()  # of the next job
         self.waiting = waiting  # for the first job
-        self.run: Run | None = None
+        self.run: Run | KernelRun | None = None
+        self.kernels: dict[bytes, Kernel] = {}  # by name
         self.over = 0  # the number of the last job that ended
 
 
@@ -91,6 +98,7 @@ def _step(agent: Agent) -> None:
     if agent.run:
         agent.run.advance(ready, monotonic())
         if agent.run.phase == OVER:
+            _close_ended(agent)
             agent.run = None
             agent.over += 1
 
@@ -119,8 +127,19 @@ def _reap(agent: Agent, ready: set[int]) -> None:
         if agent.waiting.loading:
             _tell_preloaded(agent, 0)
         agent.waiting = None
+    for kernel in agent.kernels.values():
+        kernel.ended = ended.get(kernel.program.pid, kernel.ended) if kernel.ended < 0 else kernel.ended
     if agent.run:
         agent.run.note_ended(ended, any_left=any_left)
+
+
+def _close_ended(agent: Agent) -> None:
+    """Forgets the kernel of the job that is over, if it is over itself, as the host is told."""
+    if isinstance(agent.run, KernelRun) and agent.run.kernel.ended >= 0:
+        agent.run.kernel.close()
+        agent.kernels = {
+            name: kernel for name, kernel in agent.kernels.items() if kernel is not agent.run.kernel
+        }
 
 
 def _handle(agent: Agent, kind: int, job: int, payload: bytes) -> None:
@@ -169,10 +188,16 @@ def _start(agent: Agent, number: int, payload: bytes) -> None:
     agent.evidence.begin()
     giveback = GiveBack(job, folder=agent.workspace.root, value=agent.value)
     try:
-        program, flags = _program(agent, job)
+        if job.kernel:
+            _start_in_kernel(agent, number, job, started)
+        else:
+            _start_program(agent, number, job, started)
     except OSError as error:
         _fail(agent, protocol.STAGE_EXEC, _sentence(error), error.errno)
-        return
+
+
+def _start_program(agent: Agent, number: int, job: protocol.Job, started: float) -> None:
+    program, flags = _program(agent, job)
     agent.channel.send(protocol.STARTED, number, bytes([flags]))
     agent.value = Value()
     agent.run = Run(
@@ -186,11 +211,50 @@ def _start(agent: Agent, number: int, payload: bytes) -> None:
     )
 
 
+def _start_in_kernel(agent: Agent, number: int, job: protocol.Job, started: float) -> None:
+    kernel, state_lost = _kernel(agent, job)
+    agent.channel.send(protocol.STARTED, number, b"\0")
+    code = agent.value.take_out()
+    agent.value = Value()
+    agent.run = KernelRun(
+        number,
+        job,
+        kernel,
+        code,
+        started=started,
+        state_lost=state_lost,
+        channel=agent.channel,
+        evidence=agent.evidence,
+        giveback=GiveBack(job, folder=agent.workspace.root, value=agent.value),
+    )
+
+
+def _kernel(agent: Agent, job: protocol.Job) -> tuple[Kernel, bool]:
+    """The kernel for ``job``, and whether it is in the place of one that has ended meanwhile."""
+    kernel = agent.kernels.get(job.kernel)
+    if kernel and kernel.ended < 0:
+        return kernel, False
+    if kernel:
+        kernel.close()
+        del agent.kernels[job.kernel]
+    if len(agent.kernels) >= protocol.MAX_KERNELS:
+        raise OSError(EAGAIN, "there are as many kernels as there may be", job.kernel)
+    _end_waiting(agent)
+    agent.kernels[job.kernel] = start_kernel(job, home=agent.workspace.root, oom_score=agent.oom_score)
+    return agent.kernels[job.kernel], bool(kernel)
+
+
+def _end_waiting(agent: Agent) -> None:
+    waiting, agent.waiting = agent.waiting, None
+    if waiting:
+        waiting.end()
+
+
 def _program(agent: Agent, job: protocol.Job) -> tuple[Program, int]:
     """The program of ``job``, and the flags of STARTED."""
     waiting, agent.waiting = agent.waiting, None
     if waiting:
-        if waiting.begin(job, agent.value):
+        if not job.session and waiting.begin(job, agent.value):
             return waiting.program, protocol.WARM
         waiting.end()
     return spawn(job, agent.value.descriptors(), home=agent.workspace.root, oom_score=agent.oom_score), 0

@@ -14,6 +14,7 @@ _WALL = 0x40000000  # __WALL: also children that announce their end by another s
 _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 _FORMAT, _REGULAR = 0o170000, 0o100000
 _TAKE_ME_FIRST = b"1000"
+_READABLE = 4096
 
 
 class Program:
@@ -83,6 +84,36 @@ def kill_everything() -> None:
         pass
 
 
+def kill_group(program: Program) -> None:
+    """Sends SIGKILL to the program's process group."""
+    send_signal(program, _signal.SIGKILL)
+
+
+def interrupt_group(program: Program) -> None:
+    """Sends the program's process group what Ctrl-C would."""
+    send_signal(program, _signal.SIGINT)
+
+
+def kill_session(program: Program) -> None:
+    """Sends SIGKILL to the program's process group, and to others of its session, as far as they are seen."""
+    kill_group(program)
+    for name in processes():
+        try:
+            if _session_of(name) == program.pid:
+                posix.kill(int(name), _signal.SIGKILL)
+        except OSError:  # it has ended
+            pass
+
+
+def group_is_left(program: Program) -> bool:
+    """Whether any process, be it one that has ended and is not reaped, is in the program's process group."""
+    try:
+        posix.killpg(program.pid, 0)
+    except OSError:
+        return False
+    return True
+
+
 def send_signal(program: Program, number: int) -> None:
     """Sends a signal to the main program's process group, if it still has one."""
     try:
@@ -94,6 +125,25 @@ def send_signal(program: Program, number: int) -> None:
 def close(descriptors: list[int]) -> None:
     """Closes each of them."""
     for descriptor in descriptors:
+        posix.close(descriptor)
+
+
+def processes() -> list[str]:
+    """The ids of all processes of the container but PID 1."""
+    try:
+        return [name for name in posix.listdir("/proc") if name.isdigit() and name != "1"]
+    except OSError:  # the program can lower our limit of open files
+        return []
+
+
+def _session_of(process: str) -> int:
+    """Field 6 of /proc/PID/stat; the name before it can hold anything."""
+    descriptor = posix.open(f"/proc/{process}/stat", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        return int(posix.read(descriptor, _READABLE).rpartition(b")")[2].split()[3])
+    except (ValueError, IndexError):
+        return 0
+    finally:
         posix.close(descriptor)
 
 

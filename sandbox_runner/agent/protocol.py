@@ -28,6 +28,13 @@ or more than `MAX_RETURNED`) and, for each file below the workspace that is new 
 whose path fits one of its patterns, ARTIFACT and as much ARTIFACT_DATA as it said. Only regular files
 with plain paths (see `patterns`), within the JOB's caps, and however the program ended.
 
+A JOB with the flag SESSION leaves the container's other processes alive: its end kills the program's own
+process group only. Where it names a kernel as well, its code is the VALUE, and a kernel of that name runs
+it: a process that the first job for it starts by its command, and that later ones find with all its
+state; see `kernel`. What it displays goes back at once, as RETURNED: JSON lines, of which the last may be
+unfinished. CANCEL, and every limit, first interrupts such a job (SIGINT) and only after `GRACE`, or at a
+second CANCEL, kills its kernel; EXIT tells by ``state_lost`` where one is gone.
+
 Standard library only, and few imports: each costs every run its time to load.
 """
 
@@ -46,7 +53,7 @@ JOB = 0x04  # Job: starts the program
 STDIN = 0x05  # bytes for the program, never more than the credit in hand
 STDIN_EOF = 0x06
 SIGNAL = 0x07  # u8 signal number, to the main program's process group
-CANCEL = 0x08  # ends the job; EXIT follows with cause CANCELLED
+CANCEL = 0x08  # ends the job, or interrupts it; EXIT follows with cause CANCELLED
 READ = 0x09  # reserved: a path whose file is answered as FILE, FILE_DATA, FILE_END
 VALUE = 0x0A  # bytes appended to what the program finds on its value channel
 PRELOAD = 0x0B  # names of modules, with blanks between: imports them in the waiting interpreter
@@ -75,6 +82,8 @@ MAX_VALUE = 1 << 20  # bytes of the value that a program finds
 MAX_RETURNED = 8 << 20  # and of what it writes
 MAX_PATTERNS = 32
 MAX_PRELOAD = 1024  # bytes of the names of modules
+MAX_KERNELS = 16
+GRACE = 2  # seconds that a kernel has to end a job which is interrupted
 MAX_ENTRIES = 1 << 15  # entries of the workspace that are looked at
 
 # causes of EXIT
@@ -82,9 +91,10 @@ EXITED, SIGNALED, TIMED_OUT, CPU_LIMIT, OUTPUT_LIMIT, CANCELLED = range(6)
 # stages of FAILED
 STAGE_FILE, STAGE_EXEC, STAGE_PROTOCOL = range(3)  # after STAGE_PROTOCOL the agent exits
 
-# wall seconds, CPU seconds, output bytes; files given back, bytes of one, of all
-JOB_LIMITS = Struct(">ddQIQQ")
-EXIT_BODY = Struct(">BidQQQQQQQQQ")
+SESSION = 0x01  # flag of JOB: other processes live on
+# flags, wall seconds, CPU seconds, output bytes; files given back, bytes of one, of all
+JOB_LIMITS = Struct(">BddQIQQ")
+EXIT_BODY = Struct(">BidQQQQQQQQQQ")
 _UNKNOWN = (1 << 64) - 1  # in an unsigned number of EXIT: None
 
 
@@ -174,14 +184,18 @@ def pack_job(
     artifact_count: int = 0,
     artifact_size: int = 0,
     artifact_bytes: int = 0,
+    session: bool = False,
+    kernel: bytes = b"",
 ) -> bytes:
     """The payload of JOB. ``env`` holds NAME=VALUE strings, ``artifacts`` patterns of paths.
 
     Times are seconds, output bytes. The other three cap the files given back: their count, the bytes of
-    one, and those of all.
+    one, and those of all. ``kernel`` is empty where no kernel is to run it.
     """
-    limits = JOB_LIMITS.pack(wall_time, cpu_time, output, artifact_count, artifact_size, artifact_bytes)
-    return limits + b"".join(map(pack_strings, ([cwd], argv, env, artifacts)))
+    flags = SESSION if session else 0
+    caps = artifact_count, artifact_size, artifact_bytes
+    limits = JOB_LIMITS.pack(flags, wall_time, cpu_time, output, *caps)
+    return limits + b"".join(map(pack_strings, ([cwd, kernel], argv, env, artifacts)))
 
 
 class Job:
@@ -190,11 +204,12 @@ class Job:
     ``env`` holds NAME=VALUE strings. ``wall_time`` and ``cpu_time`` are seconds, ``output``
     is bytes of stdout and stderr together. ``artifacts`` are patterns of paths, in UTF-8, and
     ``artifact_count``, ``artifact_size`` and ``artifact_bytes`` cap the files that fit one of them.
+    ``kernel`` is the name of the kernel that runs it, or empty; only a ``session`` has any.
     """
 
     __slots__ = (
         "argv", "artifact_bytes", "artifact_count", "artifact_size", "artifacts", "cpu_time", "cwd", "env",
-        "output", "wall_time",
+        "kernel", "output", "session", "wall_time",
     )  # fmt: skip
 
     argv: list[bytes]
@@ -207,6 +222,8 @@ class Job:
     artifact_count: int
     artifact_size: int
     artifact_bytes: int
+    session: bool
+    kernel: bytes
 
 
 def unpack_job(data: bytes) -> Job:
@@ -217,15 +234,16 @@ def unpack_job(data: bytes) -> Job:
     if len(data) < JOB_LIMITS.size:
         raise ProtocolError("a JOB is too short")
     job = Job()
-    job.wall_time, job.cpu_time, job.output, *caps = JOB_LIMITS.unpack_from(data)
+    flags, job.wall_time, job.cpu_time, job.output, *caps = JOB_LIMITS.unpack_from(data)
     job.artifact_count, job.artifact_size, job.artifact_bytes = caps
     folders, position = unpack_strings(data, JOB_LIMITS.size)
     job.argv, position = unpack_strings(data, position)
     job.env, position = unpack_strings(data, position)
     job.artifacts, position = unpack_strings(data, position)
-    if position != len(data) or len(folders) != 1 or not job.argv:
+    if position != len(data) or len(folders) != 2 or not job.argv or flags & ~SESSION:
         raise ProtocolError("a JOB is malformed")
-    job.cwd = folders[0]
+    job.cwd, job.kernel = folders
+    job.session = bool(flags & SESSION)
     _check_job(job)
     return job
 
@@ -234,6 +252,8 @@ def _check_job(job: Job) -> None:
     for seconds in (job.wall_time, job.cpu_time):
         if not 0 < seconds <= MAX_SECONDS:  # nor is it, where it is not a number
             raise ProtocolError(f"a JOB with a limit of {seconds} seconds")
+    if job.kernel and not job.session:
+        raise ProtocolError("a JOB with a kernel outside a session")
     for string in (job.cwd, *job.argv, *job.env):
         if b"\0" in string:
             raise ProtocolError("a JOB with a NUL byte in a string")
@@ -255,14 +275,15 @@ class Exit:
     container started, and the output counts bytes that were sent.
     The others count events during this job: OOM kills, forks refused by the pids limit, and
     1 where the workspace or /tmp had no byte or no inode left at the end. ``artifacts_omitted``
-    counts what fits a pattern and is not given back.
+    counts what fits a pattern and is not given back. ``state_lost`` is 1 where the job's kernel has ended,
+    during the job or before it.
     None is what the agent could not find out.
     """
 
     FIELDS = (
         "cause", "status", "wall_time", "cpu_time", "peak_memory", "oom_kills",
         "pids_refused", "workspace_full", "tmp_full", "stdout_bytes", "stderr_bytes",
-        "artifacts_omitted",
+        "artifacts_omitted", "state_lost",
     )  # fmt: skip
     __slots__ = FIELDS
 
@@ -278,6 +299,7 @@ class Exit:
     stdout_bytes: int
     stderr_bytes: int
     artifacts_omitted: int
+    state_lost: int
 
     def __init__(self, **values: float | None) -> None:
         for name in self.FIELDS:
@@ -301,4 +323,6 @@ class Exit:
             raise ProtocolError(f"an EXIT after {end.wall_time} seconds")
         if end.artifacts_omitted is None or end.artifacts_omitted > MAX_ENTRIES:
             raise ProtocolError("an EXIT that leaves out more files than it looked at")
+        if end.state_lost not in (0, 1):
+            raise ProtocolError("an EXIT that does not tell whether state was lost")
         return end

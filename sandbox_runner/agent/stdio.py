@@ -5,6 +5,8 @@ import posix
 from .channel import Channel
 from .protocol import STDIN_WINDOW, ProtocolError
 
+_SMALL_READ = 4096  # bytes: who prints less at a time …
+_PAUSE = 0.001  # … is read once in so many seconds, or most of the CPU time would be ours
 BUFFER = memoryview(bytearray(1 << 16))  # made ahead: the program can deny us memory by prlimit
 
 
@@ -40,6 +42,44 @@ class Output:
         if self.pipe >= 0:
             posix.close(self.pipe)
             self.pipe = -1
+
+
+class Streams:
+    """Both outputs of a job, which together may send ``allowed`` bytes; ``overflowed``: there was more."""
+
+    __slots__ = ("_allowed", "_channel", "_number", "_pumped", "outputs", "overflowed", "pause_end")
+
+    def __init__(self, outputs: tuple[Output, Output], channel: Channel, *, job: int, allowed: int) -> None:
+        self.outputs = outputs
+        self.overflowed = False
+        self.pause_end = self._pumped = 0.0
+        self._channel = channel
+        self._number = job
+        self._allowed = allowed
+
+    def readers(self, now: float) -> list[int]:
+        """The descriptors to wait for until they can be read."""
+        if self._channel.clear and now >= self.pause_end:
+            return [output.pipe for output in self.outputs if output.pipe >= 0]
+        return []
+
+    def pump_ready(self, ready: set[int], now: float) -> None:
+        """Sends what is there, once of each output."""
+        count = 0
+        for output in self.outputs:
+            if output.pipe in ready and self._channel.clear:
+                count += max(self.pump(output), 0)
+        if count:
+            if count < _SMALL_READ and now - self._pumped < _PAUSE:
+                self.pause_end = now + _PAUSE
+            self._pumped = now
+
+    def pump(self, output: Output) -> int:
+        """As `Output.pump` does it, within what is still allowed."""
+        count = output.pump(self._channel, job=self._number, allowed=self._allowed)
+        self.overflowed |= count > self._allowed
+        self._allowed -= min(max(count, 0), self._allowed)
+        return count
 
 
 class Input:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _AGENT = "/usr/lib/sandbox-runner/agent"
 _MODULES = (  # each after those it imports
-    "protocol", "channel", "evidence", "patterns", "tree", "value", "stdio", "giveback", "program", "run",
-    "seal", "waiting", "workspace", "loop",
+    "protocol", "channel", "program", "evidence", "patterns", "tree", "value", "stdio", "giveback", "run",
+    "kernel", "kernel_run", "seal", "waiting", "workspace", "loop",
 )  # fmt: skip
 _MUCH = 1 << 16  # bytes, more than any of them has
 _FORMAT, _PIPES = 0o170000, (0o010000, 0o140000)  # pipe, socket

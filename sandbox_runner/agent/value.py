@@ -36,6 +36,12 @@ class Value:
         """Our descriptors, each with the number that the program knows it by."""
         return [] if self.given < 0 else [(self.given, GIVEN), (self.returned, RETURNED)]
 
+    def take_out(self) -> bytes:
+        """All that was appended; then there is no value any more."""
+        data = posix.pread(self.given, self._size, 0) if self.given >= 0 else b""
+        self.close()
+        return data
+
     def size(self) -> int:
         """Bytes that the program gave back, or 0 where it gave more than is allowed."""
         size = 0 if self.returned < 0 else posix.fstat(self.returned).st_size

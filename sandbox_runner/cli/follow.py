@@ -11,7 +11,8 @@ from sandbox_runner.config import Config
 from sandbox_runner.events import Event, Output
 from sandbox_runner.request import RunRequest
 from sandbox_runner.result import RunResult
-from sandbox_runner.runner import Runner, RunStream
+from sandbox_runner.runner import Runner
+from sandbox_runner.running import RunStream
 
 Opening = AbstractAsyncContextManager[RunStream]
 

@@ -19,6 +19,8 @@ from sandbox_runner.events import Event, Exited, Output, Started, Status, Stream
 from sandbox_runner.spec import Job
 
 HELLO_TIMEOUT = 30  # seconds for PID 1 to report: a loaded host may be slow to start it
+CANCEL_TIME = 0.5  # seconds for the agent to end the program before the container is killed
+KERNEL_GRACE = protocol.GRACE + 1  # seconds more in a session: a kernel is interrupted first
 DEADLINE_GRACE = 2  # seconds after the wall time at which the host stops waiting for the agent
 GIVEBACK_GRACE = 10  # seconds more, from the first sign that files or a value come back …
 GIVEBACK_RATE = 1 << 20  # … and for each so many bytes of them that have come another one
@@ -60,6 +62,12 @@ class AgentLane:
         self._credit = protocol.STDIN_WINDOW
         self._credited = anyio.Event()
         self._job = 0
+        self._patience = 0.0
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the agent may take for the end of a job that is cancelled."""
+        return CANCEL_TIME + self._patience
 
     async def greet(self) -> None:
         """Waits for the agent. Raises StartFailed where it does not come up or speaks another version."""
@@ -91,8 +99,10 @@ class AgentLane:
         """Raises InvalidRequest, and ChannelEnded where the container died under the program."""
         self._job += 1
         self._credit = protocol.STDIN_WINDOW
+        self._patience = KERNEL_GRACE if job.session else 0.0
         try:
-            with GivenBack(job) as given, anyio.fail_after(job.limits.wall_time + DEADLINE_GRACE) as deadline:
+            longest = job.limits.wall_time + self._patience + DEADLINE_GRACE
+            with GivenBack(job) as given, anyio.fail_after(longest) as deadline:
                 return await self._converse(job, _outside(deadline, emit), deadline, given)
         except TimeoutError:
             # The agent holds the deadline; it did not keep it, so the container is ended from outside.
@@ -169,10 +179,11 @@ class AgentLane:
             elif kind == protocol.STARTED:
                 await emit(Started(self._run_id))
             elif kind in KINDS:
-                deadline.deadline += len(body) / GIVEBACK_RATE + (0 if given.begun else GIVEBACK_GRACE)
+                if not job.kernel or kind != protocol.RETURNED:  # which a kernel does at any time
+                    deadline.deadline += len(body) / GIVEBACK_RATE + (0 if given.begun else GIVEBACK_GRACE)
                 given.take(kind, body)
             elif kind == protocol.EXIT:
-                exited = _exited(body, offsets, given.value)
+                exited = _exited(body, offsets, given)
                 for artifact in given.artifacts():
                     await emit(artifact)
                 return replace(exited, artifacts_omitted=exited.artifacts_omitted + given.omitted)
@@ -245,6 +256,8 @@ def _job_payload(job: Job) -> bytes:
         artifact_count=job.artifact_caps.count,
         artifact_size=job.artifact_caps.size,
         artifact_bytes=job.artifact_caps.total,
+        session=job.session,
+        kernel=(job.kernel or "").encode(),
     )
 
 
@@ -268,7 +281,7 @@ def _failure(body: bytes) -> Exception:
     return InvalidRequest(message)
 
 
-def _exited(body: bytes, offsets: dict[Stream, int], value: bytes | None) -> Exited:
+def _exited(body: bytes, offsets: dict[Stream, int], given: GivenBack) -> Exited:
     end = protocol.Exit.unpack(body)
     status = _STATUS[end.cause]
     if status == "signaled" and end.status == _SIGKILL and end.oom_kills:
@@ -279,8 +292,10 @@ def _exited(body: bytes, offsets: dict[Stream, int], value: bytes | None) -> Exi
         signal=end.status if status == "signaled" else None,
         usage=_usage(end, offsets),
         limits_hit=_limits_hit(status, end),
-        value=value,
+        value=given.value,
         artifacts_omitted=end.artifacts_omitted,
+        reason="kernel_restarted" if end.state_lost else "",
+        state_lost=bool(end.state_lost),
     )
 
 

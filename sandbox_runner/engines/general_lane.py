@@ -79,6 +79,8 @@ class _Progress:
 class GeneralLane:
     """One program in a foreign image, from its start to its end."""
 
+    patience = 0.5  # seconds for the end of a program that is cancelled
+
     def __init__(self, streams: Streams, handles: Handles, run_id: str) -> None:
         self._streams = streams
         self._handles = handles

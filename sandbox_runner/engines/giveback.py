@@ -67,8 +67,9 @@ class GivenBack:
     """
 
     def __init__(self, job: Job) -> None:
-        self.begun = False  # whether anything has arrived
+        self.begun = False  # whether anything has arrived that comes at the end
         self.omitted = 0
+        self._lines = job.kernel is not None
         self._patterns = job.artifacts
         self._caps = job.artifact_caps
         self._sent = {str(PurePosixPath(file.path)): file.data for file in job.files}
@@ -91,12 +92,14 @@ class GivenBack:
 
     @property
     def value(self) -> bytes | None:
-        """What the program wrote to its value channel; None where that was nothing."""
+        """What the program wrote to its value channel; None where that was nothing. Of a kernel, lines."""
+        if self._value and self._lines:
+            return bytes(self._value[: self._value.rfind(b"\n") + 1]) or None
         return bytes(self._value) if self._value else None
 
     def take(self, kind: int, body: bytes) -> None:
         """Takes in a frame of one of `KINDS`. Raises ProtocolError where it is not asked for, or too much."""
-        self.begun = True
+        self.begun |= not self._lines or kind != protocol.RETURNED  # a kernel shows what it has at any time
         if kind == protocol.ARTIFACT:
             self._begin(body)
         elif not body:

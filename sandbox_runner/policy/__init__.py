@@ -6,6 +6,16 @@ does the same and then writes the `ContainerSpec` and the `Job`, and nothing els
 
 from sandbox_runner.policy.admission import admit
 from sandbox_runner.policy.checks import check
+from sandbox_runner.policy.in_sessions import admit_session, admit_step
 from sandbox_runner.policy.rules import Ceilings, Policy, container_limits, image_name
 
-__all__ = ["Ceilings", "Policy", "admit", "check", "container_limits", "image_name"]
+__all__ = [
+    "Ceilings",
+    "Policy",
+    "admit",
+    "admit_session",
+    "admit_step",
+    "check",
+    "container_limits",
+    "image_name",
+]

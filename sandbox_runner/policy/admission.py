@@ -40,19 +40,19 @@ def admit(
     limits = check(policy, request, language=language)
     job = make_job(request, language, image, limits, artifact_caps(request, policy.ceilings))
     compiled = language if request.code is not None else None  # a command runs as it is
-    compiler = _compiler(compiled, job)
+    before = compiler(compiled, job)
     argv, env = pid_1(request, language, image, job)
     preload = language.preload if language and argv == language.run else ()
     spec = _spec(
         policy, request, principal, image, placement, container_limits(limits, compiled),
         argv=argv, env=env, cwd=job.cwd, preload=preload,
     )  # fmt: skip
-    if compiler is None:
+    if before is None:
         return Admission(spec, job)
-    return Admission(spec, replace(job, files=()), compiler)
+    return Admission(spec, replace(job, files=()), before)
 
 
-def _compiler(language: Language | None, job: Job) -> Job | None:
+def compiler(language: Language | None, job: Job) -> Job | None:
     """The job before ``job``, which makes the program of its files."""
     if language is None or language.compile is None:
         return None

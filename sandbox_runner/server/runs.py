@@ -24,7 +24,8 @@ from sandbox_runner.spec import ResolvedLimits
 from sandbox_runner.spool import Record, Spool
 
 if TYPE_CHECKING:
-    from sandbox_runner.runner import Runner, RunStream
+    from sandbox_runner.runner import Runner
+    from sandbox_runner.running import RunStream
 
 _LOG = logging.getLogger(__name__)
 _FINISHED = 256  # finished runs that are remembered; each may hold two files open

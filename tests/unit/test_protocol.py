@@ -27,6 +27,8 @@ jobs = st.fixed_dictionaries(
         "artifact_count": st.integers(0, 0xFFFFFFFF),
         "artifact_size": u64,
         "artifact_bytes": u64,
+        "kernel": words,
+        "session": st.just(value=True),
     }
 )
 ends = st.fixed_dictionaries(
@@ -37,6 +39,7 @@ ends = st.fixed_dictionaries(
         "stdout_bytes": u64,
         "stderr_bytes": u64,
         "artifacts_omitted": st.integers(0, protocol.MAX_ENTRIES),
+        "state_lost": st.integers(0, 1),
     }
     | dict.fromkeys(
         ("cpu_time", "peak_memory", "oom_kills", "pids_refused", "workspace_full", "tmp_full"),
@@ -127,6 +130,16 @@ def test_a_job_needs_finite_positive_times(name: str, limit: float) -> None:
     fields |= {"artifacts": [], "artifact_count": 0, "artifact_size": 0, "artifact_bytes": 0}
     with pytest.raises(ProtocolError, match="seconds"):
         protocol.unpack_job(protocol.pack_job(**(fields | {name: limit})))
+
+
+def test_a_kernel_is_for_sessions_alone() -> None:
+    fields = {"argv": [b"x"], "env": [], "cwd": b"/", "wall_time": 1.0, "cpu_time": 1.0, "output": 1}
+    payload = protocol.pack_job(**fields, artifacts=[], kernel=b"python/main")
+    with pytest.raises(ProtocolError, match="outside a session"):
+        protocol.unpack_job(payload)
+    flags = protocol.pack_job(**fields, artifacts=[])[1:]
+    with pytest.raises(ProtocolError, match="malformed"):
+        protocol.unpack_job(b"\x02" + flags)
 
 
 def test_a_count_of_strings_is_not_believed() -> None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 EXIT_TIME = 0.5  # seconds for the agent to see that its channel is closed
-CANCEL_TIME = 0.5  # seconds for the agent to end the program before the container is killed
 SAMPLE_INTERVAL = 0.5  # seconds between two readings of the engine's counts
 
 
@@ -69,6 +68,8 @@ class DockerContainer:
                 if await self._oom_killed():
                     return self._lost("out_of_memory", began, {"memory": 1})
             return self._lost("signaled", began, {})
+        finally:
+            self._cancelled = False  # a session goes on
 
     async def lost(self) -> None:
         if self._channel.watchable:
@@ -93,7 +94,7 @@ class DockerContainer:
     async def cancel(self) -> None:
         self._cancelled = True
         await self._lane.cancel()
-        await anyio.sleep(CANCEL_TIME)
+        await anyio.sleep(self._lane.patience)
         with suppress(ContainerLost, StartFailed):  # it ended by itself in the meantime
             await self._call(lambda: self._client.kill(self.id))
 

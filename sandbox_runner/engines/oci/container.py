@@ -32,7 +32,6 @@ from sandbox_runner.hardening import LABEL_RUN
 from sandbox_runner.spec import ContainerSpec, Job, ResolvedLimits
 
 EXIT_TIME = 0.5  # seconds for the agent to see that its channel is closed
-CANCEL_TIME = 0.5  # seconds for the agent to end the program before the container is killed
 
 
 class OciContainer:
@@ -78,6 +77,8 @@ class OciContainer:
             if killed > 0:
                 return self._lost("out_of_memory", began, {"memory": killed})
             return self._lost("signaled", began, {})
+        finally:
+            self._cancelled = False  # a session goes on
 
     async def lost(self) -> None:
         assert self._process is not None
@@ -100,7 +101,7 @@ class OciContainer:
     async def cancel(self) -> None:
         self._cancelled = True
         await self._lane.cancel()
-        await anyio.sleep(CANCEL_TIME)
+        await anyio.sleep(self._lane.patience)
         kill(self._process)
 
     async def end(self) -> None:
