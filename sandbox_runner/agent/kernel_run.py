@@ -17,13 +17,26 @@ from .giveback import GiveBack
 from .kernel import Kernel
 from .program import interrupt_group, kill_session, send_signal
 from .protocol import Job, ProtocolError
-from .run import EMPTYING, KILL_AGAIN, KILLING, LINGERING, OVER, RUNNING, SAMPLE, Clock, report, signal_of
+from .run import (
+    EMPTYING,
+    KILL_AGAIN,
+    KILLING,
+    LINGER,
+    LINGERING,
+    OVER,
+    RUNNING,
+    SAMPLE,
+    Clock,
+    report,
+    signal_of,
+)
 from .stdio import BUFFER, Input, Streams
 
 INTERRUPTED = LINGERING  # the program is over but for what it makes of its end
 
 _ROUNDS = 16  # reads of each output after the end: as much as a pipe can hold; others may still write
 _SIGKILL = 9
+_NEVER = 1e18
 
 
 class KernelRun:
@@ -31,7 +44,8 @@ class KernelRun:
 
     __slots__ = (
         "_again", "_cause", "_channel", "_clock", "_code", "_evidence", "_giveback", "_grace_end", "_input",
-        "_number", "_rounds", "_state_lost", "_status", "_streams", "_wall_time", "kernel", "phase",
+        "_mute_end", "_number", "_rounds", "_state_lost", "_status", "_streams", "_wall_time", "kernel",
+        "phase",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +75,7 @@ class KernelRun:
         self._status = 0
         self._wall_time = 0.0
         self._again = self._grace_end = 0.0
+        self._mute_end = _NEVER
         self._rounds = _ROUNDS
         self._state_lost = state_lost
         self._feed()
@@ -68,7 +83,7 @@ class KernelRun:
     def readers(self, now: float) -> list[int]:
         """The descriptors to wait for until they can be read."""
         pipes = self._streams.readers(now)
-        if self._channel.clear and self.phase < KILLING:
+        if self._channel.clear and self.phase < KILLING and self._mute_end == _NEVER:
             pipes.append(self.kernel.message_pipe)
         return pipes
 
@@ -83,11 +98,10 @@ class KernelRun:
             return now + KILL_AGAIN
         if self.phase == EMPTYING:  # waits for the host alone
             return now + protocol.MAX_SECONDS
-        times = (
-            [min(self._again, self._grace_end)]
-            if self.phase == INTERRUPTED
-            else [self._clock.deadline, self._clock.look]
-        )
+        if self.phase == RUNNING:
+            times = [self._clock.deadline, self._clock.look, self._mute_end]
+        else:
+            times = [self._again, self._grace_end, self._mute_end]
         if now < self._streams.pause_end:
             times.append(self._streams.pause_end)
         if self._evidence.needs_samples:
@@ -143,14 +157,14 @@ class KernelRun:
             self._code = self._code[posix.write(self.kernel.code_pipe, self._code) :]
         except BlockingIOError:
             pass
-        except OSError:  # it has closed its end, so that it will never be done
-            self._break()
+        except OSError:
+            self._mute()
 
     def _listen(self) -> None:
         try:
             count = posix.readv(self.kernel.message_pipe, [BUFFER])
             if not count:
-                self._break()
+                self._mute()
                 return
             for piece in self.kernel.messages.feed(BUFFER[:count]):
                 self._channel.send(protocol.RETURNED, self._number, piece)
@@ -169,6 +183,11 @@ class KernelRun:
         if self.phase == RUNNING:
             self._cause, self._status = protocol.EXITED, code
         self._finish()
+
+    def _mute(self) -> None:
+        """It has closed a descriptor, so that it will never be done; most likely it is about to end."""
+        self._code = self._code[:0]
+        self._mute_end = min(self._mute_end, monotonic() + LINGER)
 
     def _break(self) -> None:
         """It does what no kernel does, so nothing that it says counts any more."""
@@ -196,7 +215,9 @@ class KernelRun:
     def _enforce(self, now: float) -> None:
         if self._evidence.needs_samples:
             self._evidence.sample()
-        if self.phase == RUNNING:
+        if self.phase < KILLING and now >= self._mute_end:
+            self._break()
+        elif self.phase == RUNNING:
             cause = protocol.OUTPUT_LIMIT if self._streams.overflowed else self._clock.exceeded(now)
             if cause >= 0:
                 self._end(cause)
