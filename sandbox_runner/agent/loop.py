@@ -186,7 +186,6 @@ def _start(agent: Agent, number: int, payload: bytes) -> None:
     started = monotonic()
     job = protocol.unpack_job(payload)
     agent.evidence.begin()
-    giveback = GiveBack(job, folder=agent.workspace.root, value=agent.value)
     try:
         if job.kernel:
             _start_in_kernel(agent, number, job, started)
@@ -197,6 +196,7 @@ def _start(agent: Agent, number: int, payload: bytes) -> None:
 
 
 def _start_program(agent: Agent, number: int, job: protocol.Job, started: float) -> None:
+    giveback = GiveBack(job, folder=agent.workspace.root, value=agent.value)
     program, flags = _program(agent, job)
     agent.channel.send(protocol.STARTED, number, bytes([flags]))
     agent.value = Value()

@@ -179,8 +179,7 @@ class AgentLane:
             elif kind == protocol.STARTED:
                 await emit(Started(self._run_id))
             elif kind in KINDS:
-                if not job.kernel or kind != protocol.RETURNED:  # which a kernel does at any time
-                    deadline.deadline += len(body) / GIVEBACK_RATE + (0 if given.begun else GIVEBACK_GRACE)
+                deadline.deadline += _giveback_time(job, kind, body, begun=given.begun)
                 given.take(kind, body)
             elif kind == protocol.EXIT:
                 exited = _exited(body, offsets, given)
@@ -202,6 +201,13 @@ class AgentLane:
             except protocol.ProtocolError as error:
                 raise ChannelEnded(str(error)) from error
         raise ChannelEnded("the stream ended")
+
+
+def _giveback_time(job: Job, kind: int, body: bytes, *, begun: bool) -> float:
+    """Seconds more that the agent has; none for what a kernel shows, which it does at any time."""
+    if job.kernel and kind == protocol.RETURNED:
+        return 0
+    return len(body) / GIVEBACK_RATE + (0 if begun else GIVEBACK_GRACE)
 
 
 def _output(stream: Stream, body: bytes, offsets: dict[Stream, int], job: Job) -> Output:
