@@ -55,7 +55,7 @@ class Messages:
         self.code = -1
         self._job = job
         self._dropped = True
-        self._room = protocol.MAX_VALUE
+        self._room = protocol.MAX_RETURNED
 
     def feed(self, data: memoryview | bytes) -> "list[memoryview | bytes]":
         """The pieces of displays in ``data``, a newline after each display; ``code`` is set at the end.
@@ -93,7 +93,7 @@ class Messages:
         if len(numbers) != 2 or len(words) != 3 or self.code >= 0:
             raise ProtocolError("a message of a kernel that is none")
         job, number = numbers
-        if words[0] == b"show" and job <= self._job and number <= protocol.MAX_VALUE:
+        if words[0] == b"show" and job <= self._job and number <= protocol.MAX_RETURNED:
             self._left = number
             self._dropped = job != self._job or number >= self._room
             self._room -= 0 if self._dropped else number + 1

@@ -1,7 +1,5 @@
 """Sessions on real engines: what is kept, what is interrupted, and what becomes of kernels that misbehave."""
 
-import json
-
 import anyio
 import pytest
 
@@ -26,7 +24,7 @@ async def session(runner):
 
 
 def shown(result) -> list[str]:
-    return [json.loads(line)["data"]["text/plain"] for line in (result.value or b"").splitlines()]
+    return [display["text/plain"] for display in result.displays]
 
 
 async def test_variables_files_and_folders_are_kept(session):

@@ -56,7 +56,7 @@ def test_nothing_but_protocol_errors_is_raised_and_nothing_grows(stream, size):
         b"done 1 \xd9\xa1\n",
         b"show 2 1\nx",
         b"show 1 99999999999\n",
-        b"show 1 %d\n" % (protocol.MAX_VALUE + 1),
+        b"show 1 %d\n" % (protocol.MAX_RETURNED + 1),
         b"shew 1 1\nx",
         b"done  1 0\n",
         b"done 1 0\r\n",
@@ -69,7 +69,7 @@ def test_what_is_no_message_of_the_running_job_is_refused(stream):
 
 def test_what_is_shown_too_late_or_too_much_is_dropped():
     assert fed(show(b"late", job=1) + show(b"now", job=2) + b"done 2 0\n", job=2) == (b"now\n", 0)
-    half = bytes(protocol.MAX_VALUE // 2)
+    half = bytes(protocol.MAX_RETURNED // 2)
     assert fed(show(half) + show(half) + show(b"small") + b"done 1 0\n") == (half + b"\nsmall\n", 0)
 
 
