@@ -22,7 +22,7 @@ LIMITS = ResolvedLimits(
 BOUND = 60  # seconds: no test depends on it
 END = protocol.Exit(
     cause=protocol.EXITED, status=0, wall_time=0.1, cpu_time=1, peak_memory=1, oom_kills=0, pids_refused=0,
-    workspace_full=0, tmp_full=0, stdout_bytes=0, stderr_bytes=0, artifacts_omitted=0,
+    workspace_full=0, tmp_full=0, stdout_bytes=0, stderr_bytes=0, artifacts_omitted=0, state_lost=0,
 )  # fmt: skip
 
 
