@@ -92,6 +92,12 @@ class Capacity:
             max(0, self._room.sandboxes - len(self._held)), max(0, self._room.memory - self._memory())
         )
 
+    async def most(self) -> int:
+        """How many sandboxes may run at once."""
+        await self._know_room()
+        assert self._room is not None
+        return self._room.sandboxes
+
     async def _enter(self, principal: str, memory: int) -> Place:
         if not self._held and not self._queues:
             return self._take(memory)

@@ -17,6 +17,11 @@ def state_folder() -> Path:
     return home / "sandbox-runner"
 
 
+def snapshot_folder() -> Path:
+    """Where the snapshots of sessions are."""
+    return state_folder() / "snapshots"
+
+
 def config_folder(environ: Mapping[str, str]) -> Path | None:
     """The user's own; None where the environment names no home.
 

@@ -17,14 +17,23 @@ from sandbox_runner.engines.choice import DOCKER, open_engine
 from sandbox_runner.errors import ImageNotFound
 from sandbox_runner.hardening import COMMAND_IMAGE
 from sandbox_runner.head_start import HeadStart, admitted
-from sandbox_runner.keeping import Keeper, open_keeper
+from sandbox_runner.keeping import Keeper, Kept, cancelled_group, open_keeper
 from sandbox_runner.languages import Language, find_language, images_of
 from sandbox_runner.placement import Placements
-from sandbox_runner.policy import Policy, admit_session, check, container_limits
+from sandbox_runner.policy import (
+    Policy,
+    Terms,
+    admit_session,
+    check,
+    check_terms,
+    container_limits,
+)
 from sandbox_runner.request import LOCAL_USER, Limits, Principal, RunRequest
 from sandbox_runner.result import RunResult
 from sandbox_runner.running import RunStream, driven
 from sandbox_runner.sessions import Session
+from sandbox_runner.sessions.snapshots import Snapshots, open_snapshots
+from sandbox_runner.sessions.term import Term
 from sandbox_runner.spec import Admission, ContainerSpec
 from sandbox_runner.watchdog import Watchdog, guarded
 
@@ -52,6 +61,7 @@ class Runner:
         watchdog: Watchdog,
         keeper: Keeper,
         placements: Placements,
+        snapshots: Snapshots,
         *,
         packages: "PackageImages",
         needed: Collection[str] = (),
@@ -65,6 +75,7 @@ class Runner:
         self._watchdog = watchdog
         self._keeper = keeper
         self._placements = placements
+        self._snapshots = snapshots
         self.instance = placements.instance
         self.engine_name = engine_name
 
@@ -96,6 +107,10 @@ class Runner:
         """
         for name in sorted(self._needed):
             await self._engine.image(name)
+
+    async def places(self) -> int:
+        """How many containers may be there at one time. Raises EngineUnavailable."""
+        return await self._capacity.most()
 
     async def has(self, language: Language) -> bool:
         """Whether the image of ``language`` is there. Raises EngineUnavailable."""
@@ -156,29 +171,38 @@ class Runner:
         language: str = "python",
         *,
         limits: Limits | None = None,
-        ttl: float = 3600.0,
+        ttl: float | None = None,
+        idle: float | None = None,
         cpu_time: float | None = None,
         image: str | None = None,
         profile: str | None = None,
+        snapshot: str | None = None,
         principal: Principal = LOCAL_USER,
     ) -> AsyncIterator[Session]:
         """A session: one container for code that finds what earlier code left behind.
 
-        ``limits`` are those of its container, and the default of what runs in it. It lives ``ttl`` seconds at
-        most; one process of it may take ``cpu_time`` seconds, ``ttl`` where that is None.
+        ``limits`` are those of its container, and the default of what runs in it. It lasts ``ttl`` seconds,
+        ``idle`` seconds without use, or until its runs took ``cpu_time`` seconds; None means what is
+        configured. With a ``snapshot`` its workspace begins as that one.
         When the context ends the container is gone, whatever runs. Raises what `run` raises.
         """
+        terms = check_terms(self._policy, ttl=ttl, idle=idle, cpu_time=cpu_time)
         spoken = find_language(language)
         asked = RunRequest(
             language=language, code=_ANY, limits=limits or Limits(), image=image, profile=profile
         )
-        kept = await self._keeper.keep(self._session_sandbox(asked, principal, spoken, ttl, cpu_time or ttl))
+        kept = await self._keeper.keep(self._session_sandbox(asked, principal, spoken, terms))
         container, spec = kept.value
         session = Session(
-            container, spec, self._policy, language=spoken, principal=principal, limits=asked.limits
-        )
+            container, spec, self._policy, Term(ttl=terms.ttl, idle=terms.idle, cpu_time=terms.cpu_time),
+            snapshots=self._snapshots, language=spoken, principal=principal, limits=asked.limits,
+        )  # fmt: skip
         try:
-            yield session
+            async with cancelled_group() as tasks:
+                tasks.start_soon(_expire, session, kept)
+                if snapshot is not None:
+                    await session.restore(snapshot)
+                yield session
         finally:
             session.end("The session was closed; open another one.")
             kept.release()
@@ -187,7 +211,7 @@ class Runner:
 
     @asynccontextmanager
     async def _session_sandbox(
-        self, request: RunRequest, principal: Principal, language: Language, ttl: float, cpu_time: float
+        self, request: RunRequest, principal: Principal, language: Language, terms: Terms
     ) -> AsyncIterator[tuple[Container, ContainerSpec]]:
         limits = check(self._policy, request, language=language)
         name = await self._packages.image(request, language, principal)
@@ -197,7 +221,8 @@ class Runner:
             image = await self._engine.image(name)
             spec = admit_session(
                 self._policy, request, principal, language=language, image=image,
-                placement=stack.enter_context(self._placements.lease()), ttl=ttl, cpu_time=cpu_time,
+                placement=stack.enter_context(self._placements.lease()),
+                ttl=terms.ttl, cpu_time=terms.cpu_time,
             )  # fmt: skip
             yield await stack.enter_async_context(self._engine.create(spec)), spec
 
@@ -245,7 +270,7 @@ async def runner_on(
             source = await stack.enter_async_context(_pooled(engine, capacity, placements, config))
         keeper = await stack.enter_async_context(open_keeper())
         yield Runner(
-            source, config.policy(), capacity, watchdog, keeper, placements,
+            source, config.policy(), capacity, watchdog, keeper, placements, open_snapshots(config),
             packages=PackageImages(engine, config, capacity, placements, engine_name=engine_name),
             needed={COMMAND_IMAGE, *images_of(config.languages)}, engine_name=engine_name,
         )  # fmt: skip
@@ -258,6 +283,12 @@ def _pooled(
 
     bounds = Bounds(least=config.pool_min, most=config.pool_max, idle=config.pool_idle)
     return open_pool(engine, capacity, placements.lease, bounds, longest_run=config.max_wall_time)
+
+
+async def _expire(session: Session, kept: Kept[Any]) -> None:
+    """Removes the container of a session that is over, whoever still holds it."""
+    session.end(await session.over())
+    kept.release()
 
 
 @asynccontextmanager

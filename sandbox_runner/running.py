@@ -33,6 +33,7 @@ class RunStream:
         self.exited: Exited | None = None
         self._failure: SandboxError | None = None
         self._cancelling = anyio.Event()
+        self._hurrying = anyio.Event()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Events as they come, to the last, which is Exited.
@@ -69,6 +70,12 @@ class RunStream:
 
     def cancel(self) -> None:
         """Ends the program; the result's status is ``cancelled``. Harmless when it is over."""
+        self._cancelling.set()
+
+    def interrupt(self) -> None:
+        """As `cancel`; a second time, what was to heed the first is not waited for any longer."""
+        if self._cancelling.is_set():
+            self._hurrying.set()
         self._cancelling.set()
 
     def let_go(self) -> None:
@@ -120,7 +127,10 @@ class RunStream:
 
     async def _cancel_when_asked(self, container: Container) -> None:
         await self._cancelling.wait()
-        await container.cancel()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(container.cancel)
+            await self._hurrying.wait()
+            tasks.start_soon(container.cancel)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from sandbox_runner.cli.parsing import parse_command, parse_top
 COMMANDS = {
     "setup": "Make this machine ready: an engine, the images, their self-tests.",
     "run": "Run a program in a sealed container of its own.",
+    "session": "Run statements at a prompt, in one sealed container that keeps their state.",
     "stdio": "Serve MCP on stdin and stdout, for a client on this machine.",
     "http": "Serve MCP over HTTP, for a team or a machine.",
     "doctor": "Prove on this machine that each promised control holds.",

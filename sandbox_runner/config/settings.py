@@ -4,27 +4,36 @@ Plain dataclasses: every run loads this, and a pydantic model costs it more time
 rest of its own preparation together.
 """
 
-import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from sandbox_runner import hardening
-from sandbox_runner.errors import ConfigError, InvalidRequest
+from sandbox_runner.config.kinds import (
+    CORES,
+    COUNT,
+    ENGINE,
+    INDEX,
+    KEYS,
+    MEMORY,
+    NAME,
+    OPTIONAL_SECONDS,
+    OPTIONAL_TEXT,
+    PACKAGES,
+    PIDS,
+    PLACES,
+    PORT,
+    SECONDS,
+    SIZE,
+    TRUTH,
+    WORDS,
+    Kind,
+)
+from sandbox_runner.errors import ConfigError
 from sandbox_runner.languages import USUAL
-from sandbox_runner.policy import Ceilings, Policy
-from sandbox_runner.request import format_size, parse_size
+from sandbox_runner.policy import Ceilings, Policy, Terms
+from sandbox_runner.request import format_size
 
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
-_MAX_SIZE = 1 << 53  # as far as `parse_size` is exact
-_MAX_SECONDS = 1e9
-_MAX_COUNT = 1 << 22
-_MAX_PORT = (1 << 16) - 1
-KEY_LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.@-]{0,62}):sha256:([0-9a-f]{64})")
-"""A key of the HTTP server as it is stored: whose it is, and the SHA-256 of its secret."""
-_PATTERN = re.compile(r"(?:pip|npm):[A-Za-z0-9@*?][A-Za-z0-9@/._*?-]*")
-_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:/[A-Za-z0-9._~/%+-]*)?")
 _LIMITED = (
     "wall_time", "cpu_time", "memory", "cpus", "pids", "workspace", "tmp", "capture", "output",
     "compile_time", "compile_memory",
@@ -35,132 +44,7 @@ _CEILINGS_ALONE = (
     "code", "files", "file_bytes", "artifacts", "artifact", "artifact_bytes",
     "out_files", "out_file", "out_bytes",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a setting is: its unit as documented, what to write, and how that is read.
-
-    ``read`` makes a value of what a file, a text or a caller gave, or raises ValueError. What cannot
-    be read is shown in the error, except where it may be a ``secret``.
-    """
-
-    unit: str
-    give: str
-    read: Callable[[object], object]
-    secret: bool = False
-
-
-def _number(value: object) -> float:
-    number = math.nan if isinstance(value, bool) or not isinstance(value, int | float | str) else float(value)
-    if not 0 < number <= _MAX_SECONDS:
-        raise ValueError(value)
-    return number
-
-
-def _whole(least: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        number = least - 1 if isinstance(value, bool) or not isinstance(value, int | str) else int(value)
-        if not least <= number <= _MAX_COUNT:
-            raise ValueError(value)
-        return number
-
-    return read
-
-
-def _size(least: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        try:
-            size = parse_size(value)  # type: ignore[arg-type] # it refuses other types itself
-        except InvalidRequest as error:
-            raise ValueError(value) from error
-        if not least <= size <= _MAX_SIZE:
-            raise ValueError(value)
-        return size
-
-    return read
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(value)
-    return value
-
-
-def _port(value: object) -> int:
-    number = _whole(0)(value)
-    if number > _MAX_PORT:
-        raise ValueError(value)
-    return number
-
-
-def _keys(value: object) -> tuple[str, ...]:
-    keys = _words(value)
-    if not all(map(KEY_LINE.fullmatch, keys)):
-        raise ValueError
-    return keys
-
-
-def _engine(value: object) -> str:
-    if value not in ("auto", "docker", "oci"):
-        raise ValueError(value)
-    return str(value)
-
-
-def _truth(value: object) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if isinstance(value, bool):
-        return value
-    if not isinstance(value, str) or value.lower() not in words:
-        raise ValueError(value)
-    return words[value.lower()]
-
-
-def _words(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = [word.strip() for word in value.split(",") if word.strip()]
-    if not isinstance(value, list | tuple):
-        raise ValueError(value)  # noqa: TRY004 - the caller asks for ValueError alone
-    return tuple(_text(word) for word in value)
-
-
-def _packages(value: object) -> tuple[str, ...]:
-    patterns = _words(value)
-    if not all(map(_PATTERN.fullmatch, patterns)):
-        raise ValueError(value)
-    return patterns
-
-
-def _url(value: object) -> str:
-    text = _text(value)
-    if not _URL.fullmatch(text):
-        raise ValueError(value)
-    return text.rstrip("/")
-
-
-def _optional(read: Callable[[object], object]) -> Callable[[object], object]:
-    return lambda value: None if value is None or value == "" else read(value)
-
-
-_SECONDS = Kind("seconds", "a number of seconds greater than zero", _number)
-_OPTIONAL_SECONDS = Kind(_SECONDS.unit, _SECONDS.give, _optional(_number))
-_CORES = Kind("cores", "a number of cores, such as 0.5 or 2", _number)
-_SIZE = Kind("bytes", "a number of bytes, or text such as 256m", _size(1))
-_MEMORY = Kind("bytes", "16m or more: a number of bytes, or text such as 256m", _size(hardening.MIN_MEMORY))
-_PIDS = Kind(
-    "processes and threads", f"a whole number, {hardening.MIN_PIDS} or more", _whole(hardening.MIN_PIDS)
-)
-_COUNT = Kind("count", "a whole number, 0 or more", _whole(0))
-_PLACES = Kind("count", "a whole number, 1 or more", _optional(_whole(1)))
-_NAME = Kind("name", "a name", _text)
-_OPTIONAL_TEXT = Kind("text", "text", _optional(_text))
-_WORDS = Kind("list", 'a list such as ["a", "b"]; as a variable or flag a,b', _words)
-_PACKAGES = Kind("list", 'patterns such as ["pip:numpy", "npm:@acme/*"]', _packages)
-_INDEX = Kind("address", "http(s)://HOST/PATH; a password belongs into ~/.netrc", _optional(_url))
-_TRUTH = Kind("true or false", "true or false", _truth)
-_PORT = Kind("port", "a port from 1 to 65535, or 0 for any that is free", _port)
-_KEYS = Kind("list", "NAME:sha256:HASH, as 'sandbox-runner http --new-key NAME' makes it", _keys, secret=True)
-_ENGINE = Kind("name", "auto, docker or oci", _engine)
+_BOUNDED = (*_LIMITED, "session_ttl", "session_idle", "session_cpu_time")  # each has a ceiling
 
 
 def _setting(default: object, kind: Kind, description: str) -> Any:  # noqa: ANN401 - as dataclasses.field
@@ -175,130 +59,144 @@ class Config:
     """
 
     engine: str = _setting(
-        "auto", _ENGINE, "The container engine; auto is a Docker engine that answers, else oci."
+        "auto", ENGINE, "The container engine; auto is a Docker engine that answers, else oci."
     )
     docker_host: str | None = _setting(
-        None, _OPTIONAL_TEXT, "Address of the Docker engine; none means DOCKER_HOST, else its usual places."
+        None, OPTIONAL_TEXT, "Address of the Docker engine; none means DOCKER_HOST, else its usual places."
     )
     oci_runtime: str | None = _setting(
-        None, _OPTIONAL_TEXT, "The engine's runtime to use, such as runsc; none means its default."
+        None, OPTIONAL_TEXT, "The engine's runtime to use, such as runsc; none means its default."
     )
     cgroup_parent: str | None = _setting(
-        None, _OPTIONAL_TEXT, "The cgroup below which containers are put; none means the engine's."
+        None, OPTIONAL_TEXT, "The cgroup below which containers are put; none means the engine's."
     )
     require_user_namespace: bool = _setting(
-        False, _TRUTH, "Whether a run is refused where its container can have no user namespace of its own."
+        False, TRUTH, "Whether a run is refused where its container can have no user namespace of its own."
     )
     max_concurrent: int | None = _setting(
-        None, _PLACES, "Runs at one time; none means what the engine's cores and memory allow."
+        None, PLACES, "Runs at one time; none means what the engine's cores and memory allow."
     )
-    queue_size: int = _setting(64, _COUNT, "Runs that may wait for their turn; more are told to retry later.")
+    queue_size: int = _setting(64, COUNT, "Runs that may wait for their turn; more are told to retry later.")
     pool_max: int = _setting(
-        8, _COUNT, "Containers that a server keeps waiting for runs to come, at most; 0 means none."
+        8, COUNT, "Containers that a server keeps waiting for runs to come, at most; 0 means none."
     )
-    pool_min: int = _setting(0, _COUNT, "How many it keeps of each kind that was used, even where idle.")
-    pool_idle: float = _setting(300.0, _SECONDS, "How long one that no run needed is kept.")
-    profile: str = _setting("default", _NAME, "The seccomp profile where a run names none.")
+    pool_min: int = _setting(0, COUNT, "How many it keeps of each kind that was used, even where idle.")
+    pool_idle: float = _setting(300.0, SECONDS, "How long one that no run needed is kept.")
+    profile: str = _setting("default", NAME, "The seccomp profile where a run names none.")
     profiles: tuple[str, ...] = _setting(
-        ("default", "strict"), _WORDS, "The seccomp profiles that a run may name."
+        ("default", "strict"), WORDS, "The seccomp profiles that a run may name."
     )
     languages: tuple[str, ...] = _setting(
-        USUAL, _WORDS, "The languages that setup makes ready unless it is told; all means every one."
+        USUAL, WORDS, "The languages that setup makes ready unless it is told; all means every one."
     )
     images: tuple[str, ...] = _setting(
-        ("*",), _WORDS, "Shell patterns of the images that a run may name itself."
+        ("*",), WORDS, "Shell patterns of the images that a run may name itself."
     )
 
     packages: tuple[str, ...] = _setting(
-        (), _PACKAGES, "Patterns of the packages that a run may ask for, such as pip:numpy or npm:*."
+        (), PACKAGES, "Patterns of the packages that a run may ask for, such as pip:numpy or npm:*."
     )
     refused_packages: tuple[str, ...] = _setting(
-        (), _PACKAGES, "Patterns of packages that are refused, also where an allowed one needs them."
+        (), PACKAGES, "Patterns of packages that are refused, also where an allowed one needs them."
     )
     pip_index: str | None = _setting(
-        None, _INDEX, "The index that pip installs from; none means https://pypi.org/simple."
+        None, INDEX, "The index that pip installs from; none means https://pypi.org/simple."
     )
     npm_registry: str | None = _setting(
-        None, _INDEX, "The registry that npm installs from; none means https://registry.npmjs.org."
+        None, INDEX, "The registry that npm installs from; none means https://registry.npmjs.org."
     )
     package_hosts: tuple[str, ...] = _setting(
-        (), _WORDS, "Other hosts, as HOST or HOST:PORT, that these may have packages fetched from."
+        (), WORDS, "Other hosts, as HOST or HOST:PORT, that these may have packages fetched from."
     )
     package_ca: str | None = _setting(
-        None, _OPTIONAL_TEXT, "File with the certificates that vouch for them; none means the usual ones."
+        None, OPTIONAL_TEXT, "File with the certificates that vouch for them; none means the usual ones."
     )
-    package_time: float = _setting(300.0, _SECONDS, "How long packages may take to install.")
-    package_memory: int = _setting(2 * _GIB, _MEMORY, "Memory for installing them; their files are in it.")
-    package_disk: int = _setting(_GIB, _SIZE, "Size of all that installing packages writes.")
+    package_time: float = _setting(300.0, SECONDS, "How long packages may take to install.")
+    package_memory: int = _setting(2 * _GIB, MEMORY, "Memory for installing them; their files are in it.")
+    package_disk: int = _setting(_GIB, SIZE, "Size of all that installing packages writes.")
     package_cache: int = _setting(
-        8 * _GIB, _SIZE, "Size of all packages kept for later runs; those unused longest go first."
+        8 * _GIB, SIZE, "Size of all packages kept for later runs; those unused longest go first."
     )
 
-    wall_time: float = _setting(30.0, _SECONDS, "How long a run may take.")
+    wall_time: float = _setting(30.0, SECONDS, "How long a run may take.")
     cpu_time: float | None = _setting(
-        None, _OPTIONAL_SECONDS, "CPU time of all processes of a run; none means wall_time x cpus + 1 s."
+        None, OPTIONAL_SECONDS, "CPU time of all processes of a run; none means wall_time x cpus + 1 s."
     )
-    memory: int = _setting(512 * _MIB, _MEMORY, "Memory of a run, without swap.")
-    cpus: float = _setting(1.0, _CORES, "Cores that a run may use at once.")
-    pids: int = _setting(128, _PIDS, "Processes and threads that a run may have at once.")
-    workspace: int = _setting(256 * _MIB, _SIZE, "Size of /workspace.")
-    tmp: int = _setting(64 * _MIB, _SIZE, "Size of /tmp.")
+    memory: int = _setting(512 * _MIB, MEMORY, "Memory of a run, without swap.")
+    cpus: float = _setting(1.0, CORES, "Cores that a run may use at once.")
+    pids: int = _setting(128, PIDS, "Processes and threads that a run may have at once.")
+    workspace: int = _setting(256 * _MIB, SIZE, "Size of /workspace.")
+    tmp: int = _setting(64 * _MIB, SIZE, "Size of /tmp.")
     capture: int = _setting(
-        _MIB, _SIZE, "Output kept for the result, per stream: of more, the head and the tail."
+        _MIB, SIZE, "Output kept for the result, per stream: of more, the head and the tail."
     )
-    output: int = _setting(64 * _MIB, _SIZE, "Output, of both streams, at which a run is ended.")
+    output: int = _setting(64 * _MIB, SIZE, "Output, of both streams, at which a run is ended.")
 
-    compile_time: float = _setting(60.0, _SECONDS, "How long a program may take to compile.")
-    compile_memory: int = _setting(_GIB, _MEMORY, "Memory for compiling a program, without swap.")
+    compile_time: float = _setting(60.0, SECONDS, "How long a program may take to compile.")
+    compile_memory: int = _setting(_GIB, MEMORY, "Memory for compiling a program, without swap.")
 
-    max_wall_time: float = _setting(600.0, _SECONDS, "Ceiling of wall_time.")
-    max_cpu_time: float = _setting(3600.0, _SECONDS, "Ceiling of cpu_time.")
-    max_memory: int = _setting(4 * _GIB, _MEMORY, "Ceiling of memory.")
-    max_cpus: float = _setting(4.0, _CORES, "Ceiling of cpus.")
-    max_pids: int = _setting(1024, _PIDS, "Ceiling of pids.")
-    max_workspace: int = _setting(_GIB, _SIZE, "Ceiling of workspace.")
-    max_tmp: int = _setting(512 * _MIB, _SIZE, "Ceiling of tmp.")
-    max_capture: int = _setting(16 * _MIB, _SIZE, "Ceiling of capture.")
-    max_output: int = _setting(_GIB, _SIZE, "Ceiling of output.")
-    max_compile_time: float = _setting(600.0, _SECONDS, "Ceiling of compile_time.")
-    max_compile_memory: int = _setting(4 * _GIB, _MEMORY, "Ceiling of compile_memory.")
-    max_code: int = _setting(_MIB, _SIZE, "Size of a program's code.")
-    max_files: int = _setting(10_000, _COUNT, "Files that a run may bring.")
-    max_file_bytes: int = _setting(64 * _MIB, _SIZE, "Size of these files in all.")
-    max_artifacts: int = _setting(256, _COUNT, "Files that a run may give back.")
-    max_artifact: int = _setting(16 * _MIB, _SIZE, "Size of each of them.")
-    max_artifact_bytes: int = _setting(32 * _MIB, _SIZE, "Size of them in all.")
-    max_out_files: int = _setting(10_000, _COUNT, "Files that a run may give back to a folder (--out).")
-    max_out_file: int = _setting(_GIB, _SIZE, "Size of each of them.")
-    max_out_bytes: int = _setting(_GIB, _SIZE, "Size of them in all.")
+    max_wall_time: float = _setting(600.0, SECONDS, "Ceiling of wall_time.")
+    max_cpu_time: float = _setting(3600.0, SECONDS, "Ceiling of cpu_time.")
+    max_memory: int = _setting(4 * _GIB, MEMORY, "Ceiling of memory.")
+    max_cpus: float = _setting(4.0, CORES, "Ceiling of cpus.")
+    max_pids: int = _setting(1024, PIDS, "Ceiling of pids.")
+    max_workspace: int = _setting(_GIB, SIZE, "Ceiling of workspace.")
+    max_tmp: int = _setting(512 * _MIB, SIZE, "Ceiling of tmp.")
+    max_capture: int = _setting(16 * _MIB, SIZE, "Ceiling of capture.")
+    max_output: int = _setting(_GIB, SIZE, "Ceiling of output.")
+    max_compile_time: float = _setting(600.0, SECONDS, "Ceiling of compile_time.")
+    max_compile_memory: int = _setting(4 * _GIB, MEMORY, "Ceiling of compile_memory.")
+    max_code: int = _setting(_MIB, SIZE, "Size of a program's code.")
+    max_files: int = _setting(10_000, COUNT, "Files that a run may bring.")
+    max_file_bytes: int = _setting(64 * _MIB, SIZE, "Size of these files in all.")
+    max_artifacts: int = _setting(256, COUNT, "Files that a run may give back.")
+    max_artifact: int = _setting(16 * _MIB, SIZE, "Size of each of them.")
+    max_artifact_bytes: int = _setting(32 * _MIB, SIZE, "Size of them in all.")
+    max_out_files: int = _setting(10_000, COUNT, "Files that a run may give back to a folder (--out).")
+    max_out_file: int = _setting(_GIB, SIZE, "Size of each of them.")
+    max_out_bytes: int = _setting(_GIB, SIZE, "Size of them in all.")
+
+    session_ttl: float = _setting(3600.0, SECONDS, "How long a session lasts.")
+    session_idle: float = _setting(600.0, SECONDS, "How long one lasts that nobody uses.")
+    session_cpu_time: float = _setting(600.0, SECONDS, "CPU time of all runs of a session.")
+    max_session_ttl: float = _setting(14400.0, SECONDS, "Ceiling of session_ttl.")
+    max_session_idle: float = _setting(3600.0, SECONDS, "Ceiling of session_idle.")
+    max_session_cpu_time: float = _setting(3600.0, SECONDS, "Ceiling of session_cpu_time.")
+    max_sessions: int | None = _setting(
+        None, PLACES, "Sessions that a server holds open; none means half of the runs at one time."
+    )
+    max_sessions_each: int = _setting(4, COUNT, "How many of them one principal may have.")
+    max_snapshot: int = _setting(256 * _MIB, SIZE, "Size of a session's snapshot, compressed.")
+    snapshots: int = _setting(_GIB, SIZE, "Size of all snapshots that this machine keeps.")
+    snapshot_ttl: float = _setting(86400.0, SECONDS, "How long a snapshot is kept.")
 
     shown_output: int = _setting(
-        16 * _KIB, _SIZE, "Output that a tool's answer shows, per stream; read_output reads all."
+        16 * _KIB, SIZE, "Output that a tool's answer shows, per stream; read_output reads all."
     )
-    spool: int = _setting(256 * _MIB, _SIZE, "Output of all runs that a server keeps to be read.")
-    run_ttl: float = _setting(3600.0, _SECONDS, "How long a server keeps a run that is over.")
+    spool: int = _setting(256 * _MIB, SIZE, "Output of all runs that a server keeps to be read.")
+    run_ttl: float = _setting(3600.0, SECONDS, "How long a server keeps a run that is over.")
     max_image: int = _setting(
-        8 * _GIB, _SIZE, "Size of an image that setup brings in for the engine oci, unpacked."
+        8 * _GIB, SIZE, "Size of an image that setup brings in for the engine oci, unpacked."
     )
     build_on_first_use: bool = _setting(
-        True, _TRUTH, "Whether the stdio server builds missing images when a run needs them."
+        True, TRUTH, "Whether the stdio server builds missing images when a run needs them."
     )
 
-    host: str = _setting("127.0.0.1", _NAME, "The address that the HTTP server listens on.")
-    port: int = _setting(8000, _PORT, "The port that it listens on.")
+    host: str = _setting("127.0.0.1", NAME, "The address that the HTTP server listens on.")
+    port: int = _setting(8000, PORT, "The port that it listens on.")
     allowed_hosts: tuple[str, ...] = _setting(
-        (), _WORDS, "Names that clients may call it by, beside those of its own address."
+        (), WORDS, "Names that clients may call it by, beside those of its own address."
     )
     allowed_origins: tuple[str, ...] = _setting(
-        (), _WORDS, "Web origins that may call it, such as https://tools.example; other web pages may not."
+        (), WORDS, "Web origins that may call it, such as https://tools.example; other web pages may not."
     )
-    keys: tuple[str, ...] = _setting((), _KEYS, "Hashes of the keys that it accepts, as NAME:sha256:HASH.")
+    keys: tuple[str, ...] = _setting((), KEYS, "Hashes of the keys that it accepts, as NAME:sha256:HASH.")
     keys_file: str | None = _setting(
-        None, _OPTIONAL_TEXT, "File with more of them; none means http-keys beside the user's config.toml."
+        None, OPTIONAL_TEXT, "File with more of them; none means http-keys beside the user's config.toml."
     )
-    max_body: int = _setting(16 * _MIB, _SIZE, "Size of a request to it.")
-    body_time: float = _setting(30.0, _SECONDS, "How long the body of a request may take to arrive.")
-    drain_time: float = _setting(20.0, _SECONDS, "How long calls may go on when it is told to end.")
+    max_body: int = _setting(16 * _MIB, SIZE, "Size of a request to it.")
+    body_time: float = _setting(30.0, SECONDS, "How long the body of a request may take to arrive.")
+    drain_time: float = _setting(20.0, SECONDS, "How long calls may go on when it is told to end.")
 
     def __post_init__(self) -> None:
         values = {name: getattr(self, name) for name in SETTINGS}
@@ -311,6 +209,8 @@ class Config:
         return Policy(
             **{name: getattr(self, name) for name in _LIMITED},
             ceilings=Ceilings(**ceilings),
+            session=self._terms("session"),
+            session_ceilings=self._terms("max_session"),
             profile=self.profile,
             profiles=self.profiles,
             images=self.images,
@@ -320,6 +220,9 @@ class Config:
             packages=self.packages,
             refused_packages=self.refused_packages,
         )
+
+    def _terms(self, prefix: str) -> Terms:
+        return Terms(**{each.name: getattr(self, f"{prefix}_{each.name}") for each in fields(Terms)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +263,7 @@ def checked(values: Mapping[str, object], *, sources: Mapping[str, str]) -> dict
 
 
 def _check_ceilings(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
-    for name in _LIMITED:
+    for name in _BOUNDED:
         value, other = values[name], f"max_{name}"
         if value is not None and value > values[other]:
             shown, ceiling = format_setting(name, value), format_setting(other, values[other])

@@ -24,6 +24,7 @@ from sandbox_runner.placement import Placements
 from sandbox_runner.policy import admit
 from sandbox_runner.request import LOCAL_USER, Limits, RunRequest
 from sandbox_runner.runner import Runner
+from sandbox_runner.sessions.snapshots import open_snapshots
 from sandbox_runner.watchdog import guarded
 
 _REQUEST = RunRequest(
@@ -49,7 +50,7 @@ async def main() -> None:
 
             capacity = Capacity(measure, queue_size=1)
             runner = Runner(
-                engine, config.policy(), capacity, watchdog, keeper, placements,
+                engine, config.policy(), capacity, watchdog, keeper, placements, open_snapshots(config),
                 packages=PackageImages(engine, config, capacity, placements, engine_name=kind),
             )  # fmt: skip
             async with runner.stream(_REQUEST) as events:

@@ -7,15 +7,18 @@ does the same and then writes the `ContainerSpec` and the `Job`, and nothing els
 from sandbox_runner.policy.admission import admit
 from sandbox_runner.policy.checks import check
 from sandbox_runner.policy.in_sessions import admit_session, admit_step
-from sandbox_runner.policy.rules import Ceilings, Policy, container_limits, image_name
+from sandbox_runner.policy.rules import Ceilings, Policy, Terms, container_limits, image_name
+from sandbox_runner.policy.terms import check_terms
 
 __all__ = [
     "Ceilings",
     "Policy",
+    "Terms",
     "admit",
     "admit_session",
     "admit_step",
     "check",
+    "check_terms",
     "container_limits",
     "image_name",
 ]

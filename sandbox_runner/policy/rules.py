@@ -37,6 +37,15 @@ class Ceilings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How long a session may last: from its opening, without use, and in CPU time of its runs. Seconds."""
+
+    ttl: float
+    idle: float
+    cpu_time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The operator's defaults, ceilings and grants.
 
@@ -57,6 +66,8 @@ class Policy:
     compile_time: float
     compile_memory: int
     ceilings: Ceilings
+    session: Terms
+    session_ceilings: Terms
     profile: str
     profiles: tuple[str, ...]
     images: tuple[str, ...]

@@ -42,6 +42,7 @@ def uninstall(
     forget_images(folder, repository)
     for kept in kept_packages() if folder == state_folder() else ():
         forget_packages(kept)
+    shutil.rmtree(folder / "snapshots", ignore_errors=True)
     left: list[str] = []
     try:
         api = connect()

@@ -48,6 +48,8 @@ def notes(run: Run, result: RunResult, config: Config) -> list[str]:
         result, run.limits, config, raising=lambda name: _RAISE.get(name, "do less"), again=_AGAIN
     )
     said = [f"{note[0].upper()}{note[1:]}" for note in raising]
+    if result.state_lost:
+        said.append("The variables of this context are lost: its interpreter was ended. Files are kept.")
     if result.status == "timed_out":
         said.append("Longer work can run with background=true; what was printed so far is here.")
     if not result.ok and result.status != "compile_failed":
@@ -96,6 +98,8 @@ def _packages(run: Run) -> str:
 
 
 def _files(run: Run) -> str:
+    if run.in_session:
+        return "list_files shows what is; write_file brings more."
     names = [file.path for file in run.request.files]
     if not names:
         return "no files were passed. Pass them in files; each run starts with an empty /workspace."

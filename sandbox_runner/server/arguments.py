@@ -84,6 +84,27 @@ Encoding = Annotated[
 ]
 
 
+Session = Annotated[str, Field(description="the handle that open_session gave")]
+InSession = Annotated[
+    str, Field(description="a session's handle: run there, where what earlier code left is found")
+]
+InContext = Annotated[str, Field(description="in a session: whose variables; each name has its own")]
+Snapshot = Annotated[str, Field(description="begin with the files of this snapshot_session")]
+Lifetime = Annotated[float | None, Field(gt=0, description="seconds until it ends")]
+Idle = Annotated[float | None, Field(gt=0, description="seconds without use until it ends")]
+Path = Annotated[str, Field(description="relative to /workspace, such as src/util.py")]
+Folder = Annotated[str, Field(description="relative to /workspace; . is that itself")]
+Content = Annotated[str, Field(description="text, or bytes in base64 as encoding says")]
+ContentEncoding = Annotated[Literal["text", "base64"], Field(description="how content is to be read")]
+Executable = Annotated[bool, Field(description="whether programs may execute it")]
+FileEncoding = Annotated[
+    Literal["auto", "text", "base64"],
+    Field(description="auto: text where it is, pictures as images, else base64"),
+]
+FileOffset = Annotated[int, Field(ge=0, description="byte to begin at; next_offset reads on")]
+EntryOffset = Annotated[int, Field(ge=0, description="entry to begin at")]
+
+
 def limits_of(timeout_s: float, memory_mb: int | None) -> Limits:
     """The limits that a call asks for. Raises InvalidRequest."""
     return Limits(wall_time=timeout_s, memory=None if memory_mb is None else memory_mb * _MIB)

@@ -49,22 +49,27 @@ def page(report: Report, text: str, blocks: Sequence[ContentBlock] = ()) -> Call
 
 def refusal(error: SandboxError, *, run_id: str | None = None, function: bool = False) -> CallToolResult:
     """Why a run did not take place."""
-    status = (
-        "refused" if isinstance(error, RequestRejected) else "busy" if isinstance(error, Busy) else "failed"
-    )
-    delay = error.retry_after if isinstance(error, Busy) else None
+    status, delay = _why(error)
     return rendered(
         _report(function, status=status, run_id=run_id, notes=[neutral(str(error))], retry_after_s=delay)
     )
 
 
-def refused(kind: type[Report], error: RequestRejected) -> CallToolResult:
+def refused(kind: type[Report], error: SandboxError) -> CallToolResult:
     """Why a tool that answers with ``kind`` did nothing, in that shape."""
-    fields: dict[str, Any] = {"notes": [neutral(str(error))]}
-    if "status" in kind.model_fields:
-        fields["status"] = "refused"
-    result = page(kind(**fields), f"refused\nNote: {fields['notes'][0]}")
+    status, delay = _why(error)
+    told: dict[str, Any] = {"notes": [neutral(str(error))], "status": status, "retry_after_s": delay}
+    fields = {name: value for name, value in told.items() if name in kind.model_fields}
+    retry = "" if delay is None else f" retry in {delay:.0f} s"
+    result = page(kind(**fields), f"{status}{retry}\nNote: {fields['notes'][0]}")
     return result.model_copy(update={"is_error": True})
+
+
+def _why(error: SandboxError) -> tuple[str, float | None]:
+    """The status of what was not done for ``error``, and the delay after which it may be."""
+    if isinstance(error, Busy):
+        return "busy", error.retry_after
+    return ("refused" if isinstance(error, RequestRejected) else "failed"), None
 
 
 def _report(function: bool, **fields: Any) -> RunReport:  # noqa: ANN401 - the report checks its fields
@@ -108,6 +113,7 @@ def ending(
         figures=[*shown.figures, *attached.figures],
         files=attached.files,
         displays=shown.displays,
+        state_lost=result.state_lost,
         **fields,
     )
     return report, [*shown.blocks, *attached.blocks]

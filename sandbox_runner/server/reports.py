@@ -107,6 +107,9 @@ class RunReport(Report):
     displays: list[DisplayReport] = Field(
         default_factory=list, description="values, as a notebook shows them"
     )
+    state_lost: bool = Field(
+        default=False, description="in a session: the variables of this context are gone"
+    )
     retry_after_s: float | None = Field(default=None, description="seconds to wait; set when status is busy")
 
 

@@ -7,7 +7,8 @@ import logging
 import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ _UNFINISHED = 4096  # a bound above what the runner's own queue lets wait
 _FRESH = 8192  # characters of output that wait for the next progress message
 _LINE = 512  # characters of a line whose end has not come
 
-_HIDDEN = "The service cannot run programs now; its operator can see why."
+HIDDEN = "The service cannot run programs now; its operator can see why."
 _UNKNOWN = (
     "There is no run {run_id!r}: it never was, or it is no longer kept. "
     "list_runs shows those that are; run the program again to get its output."
@@ -44,13 +45,20 @@ class Run:
     """One run, from the moment it was asked for. ``started`` is Unix time in seconds."""
 
     def __init__(
-        self, request: RunRequest, limits: ResolvedLimits, principal: Principal, record: Record
+        self,
+        request: RunRequest,
+        limits: ResolvedLimits,
+        principal: Principal,
+        record: Record,
+        *,
+        in_session: bool = False,
     ) -> None:
         self.run_id = secrets.token_hex(16)
         self.request = request
         self.limits = limits
         self.principal = principal
         self.record = record
+        self.in_session = in_session
         self.created = time.time()
         self.started: float | None = None
         self.ended: float | None = None
@@ -106,14 +114,14 @@ class Run:
         if self.result is not None:
             self.result = replace(self.result, value=None, displays=())
 
-    async def drive(self, runner: Callable[[], Awaitable["Runner"]], *, operator: bool) -> None:
-        """Runs it. What goes wrong is kept in ``error``; nothing is raised but a cancellation.
+    async def drive(self, opening: "Opening", *, operator: bool) -> None:
+        """Runs it as ``opening`` begins it. What goes wrong is kept in ``error``, but for a cancellation.
 
         Where the caller is not the operator ``error`` says nothing of the engine; the log does.
         """
         try:
             with self._scope:
-                await self._follow(await runner())
+                await self._follow(opening)
         except SandboxError as error:
             self.error = error
         except Exception:  # noqa: BLE001 - a bug that one run meets must not end the others
@@ -122,7 +130,7 @@ class Run:
         finally:
             if isinstance(self.error, EngineError) and not operator:
                 _LOG.error("run %s: %s", self.run_id, self.error)
-                self.error = EngineError(_HIDDEN)
+                self.error = EngineError(HIDDEN)
             self.request = _outline(self.request)
             self.ended = time.time()
             self._stream = None
@@ -130,9 +138,8 @@ class Run:
             self.finished.set()
             self.news.set()
 
-    async def _follow(self, runner: "Runner") -> None:
-        # Lossless: what is read here goes to the spool, which never waits for a client.
-        async with runner.stream(self.request, self.principal, run_id=self.run_id, lossless=True) as stream:
+    async def _follow(self, opening: "Opening") -> None:
+        async with opening(self) as stream:
             self._stream = stream
             async for event in stream:
                 self._take(event)
@@ -152,6 +159,10 @@ class Run:
                 self._fresh_size -= len(self._fresh.popleft())
         self.news.set()
         self.news = anyio.Event()
+
+
+Opening = Callable[[Run], AbstractAsyncContextManager["RunStream"]]
+"""Begins a run; lossless, as what is read goes to the spool, which never waits for a client."""
 
 
 def _outline(request: RunRequest) -> RunRequest:
@@ -180,15 +191,31 @@ class Runs:
         self._operator = operator
         self._runs: OrderedDict[str, Run] = OrderedDict()
 
-    def start(self, request: RunRequest, limits: ResolvedLimits, principal: Principal) -> Run:
-        """Begins a run that `policy.check` has passed. Raises QueueFull."""
+    def start(
+        self,
+        request: RunRequest,
+        limits: ResolvedLimits,
+        principal: Principal,
+        *,
+        in_session: Opening | None = None,
+    ) -> Run:
+        """Begins a run that `policy.check` has passed, in a container of its own or as told.
+
+        Raises QueueFull.
+        """
         self._forget_old()
         if sum(not run.finished.is_set() for run in self._runs.values()) >= _UNFINISHED:
             raise QueueFull("Too many runs wait already; try again in a moment.", retry_after=10)
-        run = Run(request, limits, principal, self._spool.record())
+        run = Run(request, limits, principal, self._spool.record(), in_session=in_session is not None)
         self._runs[run.run_id] = run
-        self._tasks.start_soon(partial(run.drive, self._runner, operator=self._operator))
+        self._tasks.start_soon(partial(run.drive, in_session or self._alone, operator=self._operator))
         return run
+
+    @asynccontextmanager
+    async def _alone(self, run: Run) -> AsyncIterator["RunStream"]:
+        runner = await self._runner()
+        async with runner.stream(run.request, run.principal, run_id=run.run_id, lossless=True) as stream:
+            yield stream
 
     def find(self, run_id: str, principal: Principal) -> Run:
         """Raises InvalidRequest, in the same words for a handle that is unknown, gone, or another's."""

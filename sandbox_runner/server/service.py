@@ -13,6 +13,8 @@ from sandbox_runner.runner import Runner
 from sandbox_runner.server.first_use import Images
 from sandbox_runner.server.runs import Runs
 from sandbox_runner.server.task_book import TaskBook
+from sandbox_runner.sessions import Session
+from sandbox_runner.sessions.book import Book
 from sandbox_runner.spool import Spool
 
 
@@ -53,6 +55,7 @@ class Service:
     runs: Runs
     tasks: TaskBook
     images: Images
+    sessions: Book[Session]
     operator: bool
 
 
@@ -80,6 +83,7 @@ async def open_service(config: Config, *, operator: bool) -> AsyncIterator[Servi
                             operator=operator,
                         ),
                         tasks=TaskBook(running, ttl=config.run_ttl),
+                        sessions=Book(running, most_each=config.max_sessions_each, kept=config.run_ttl),
                         images=Images(config, running, allowed=operator and config.build_on_first_use),
                         operator=operator,
                     )

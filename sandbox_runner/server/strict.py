@@ -32,6 +32,10 @@ def fit(tool: Tool, config: Config) -> Tool:
         fields[
             "memory_mb"
         ].description = f"memory in MiB, at most {config.max_memory >> 20}; null means {config.memory >> 20}"
+    for name, setting in (("ttl_s", "session_ttl"), ("idle_s", "session_idle")):
+        if name in fields:
+            usual, most = getattr(config, setting), getattr(config, f"max_{setting}")
+            fields[name].description = f"{fields[name].description}, at most {most:g}; null means {usual:g}"
     model.model_config = {**model.model_config, "extra": "forbid"}
     model.model_rebuild(force=True)
     tool.parameters = model.model_json_schema(by_alias=True)

@@ -20,9 +20,19 @@ from sandbox_runner.server.render import answer, refusal
 from sandbox_runner.server.reports import FunctionReport, RunReport
 from sandbox_runner.server.runs import Run
 from sandbox_runner.server.service import Service
+from sandbox_runner.server.sessions import begin, find
 from sandbox_runner.server.values import encode_value
+from sandbox_runner.sessions.session import SHELL
 
 _LEAVING = 5.0  # seconds for the container of a cancelled call to go
+
+
+@dataclass(frozen=True, slots=True)
+class InSession:
+    """Where a run is to take place: a session by its handle, and whose variables it finds there."""
+
+    session: str
+    context: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,7 @@ class Programs:
 
     async def run_code(
         self,
-        context: Context,
+        ctx: Context,
         language: ask.Language,
         code: ask.Code,
         stdin: ask.Stdin = "",
@@ -45,12 +55,14 @@ class Programs:
         background: ask.Background = False,
         display: ask.Display = False,
         packages: ask.Packages = [],  # noqa: B006
+        session: ask.InSession = "",
+        context: ask.InContext = "main",
     ) -> Annotated[CallToolResult, RunReport]:
         """Run a program in a fresh sandbox and return its output, exit code and pictures.
 
         The sandbox has no network and starts empty: pass data in files. Write pictures (*.png, *.svg) to
         the current folder, or leave matplotlib figures open, and they come back as images. A non-zero exit
-        code is a normal answer. Nothing is kept between calls.
+        code is a normal answer. Nothing is kept between calls, but in a session (open_session).
         """
 
         def request() -> RunRequest:
@@ -64,11 +76,12 @@ class Programs:
                 packages=packages, display=display,
             )  # fmt: skip
 
-        return await call(self.service, context, request, background=background)
+        place = InSession(session, context) if session else None
+        return await call(self.service, ctx, request, background=background, place=place)
 
     async def run_shell(
         self,
-        context: Context,
+        ctx: Context,
         command: ask.Command,
         stdin: ask.Stdin = "",
         files: ask.Files = [],  # noqa: B006 - pydantic copies it
@@ -77,20 +90,24 @@ class Programs:
         timeout_s: ask.Timeout = 30,
         memory_mb: ask.Memory = None,
         background: ask.Background = False,
+        session: ask.InSession = "",
+        context: ask.InContext = "main",
     ) -> Annotated[CallToolResult, RunReport]:
         """Run a bash command line in a fresh sandbox that has git, jq, ripgrep, sqlite3, python3 ….
 
         The sandbox has no network and starts empty: pass data in files. A non-zero exit code is a normal
-        answer. Nothing is kept between calls.
+        answer. Nothing is kept between calls, but in a session (open_session).
         """
 
         def request() -> RunRequest:
             limits = ask.limits_of(timeout_s, memory_mb)
-            return ask.shell_request(
+            request = ask.shell_request(
                 command, stdin=stdin, files=files, env=env, limits=limits, artifacts=artifacts
             )
+            return replace(request, language=SHELL, code=command, command=None) if session else request
 
-        return await call(self.service, context, request, background=background)
+        place = InSession(session, context) if session else None
+        return await call(self.service, ctx, request, background=background, place=place)
 
     async def run_function(
         self,
@@ -136,11 +153,12 @@ async def call(
     *,
     background: bool = False,
     function: bool = False,
+    place: InSession | None = None,
 ) -> CallToolResult:
     """Runs what was asked and answers. A cancelled call has its container removed before it returns."""
     try:
         request = make_request()
-        run = start(service, context, request)
+        run = start(service, context, request, place)
     except SandboxError as error:
         return refusal(error, function=function)
     if background:
@@ -154,14 +172,17 @@ async def call(
     return result
 
 
-def start(service: Service, context: Context, request: RunRequest) -> Run:
+def start(service: Service, context: Context, request: RunRequest, place: InSession | None = None) -> Run:
     """Begins a run for the caller. Raises RequestRejected or QueueFull."""
     # What an answer shows is all that is kept of the output beside the spool.
     shown = min(service.config.shown_output, service.config.max_capture)
     request = replace(request, limits=replace(request.limits, capture=shown))
     language = find_language(request.language) if request.language else None
     limits = check(service.policy, request, language=language)
-    return service.runs.start(request, limits, principal_of(context))
+    opening = None
+    if place is not None:
+        opening = begin(find(service, context, place.session), request, place.context)
+    return service.runs.start(request, limits, principal_of(context), in_session=opening)
 
 
 async def _with_images(

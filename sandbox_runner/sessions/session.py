@@ -3,21 +3,26 @@
 import re
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
 import anyio
 
 from sandbox_runner.engines import Container
-from sandbox_runner.errors import InvalidRequest, SessionEnded
+from sandbox_runner.errors import InvalidRequest
 from sandbox_runner.events import Exited
 from sandbox_runner.languages import Language, find_language
 from sandbox_runner.policy import Policy, admit_step
 from sandbox_runner.request import InputFile, Limits, Principal, RunRequest, Stdin
 from sandbox_runner.result import RunResult
 from sandbox_runner.running import RunStream, driven_to_its_end
+from sandbox_runner.sessions import workspace
+from sandbox_runner.sessions.snapshots import Snapshots
+from sandbox_runner.sessions.term import Term
 from sandbox_runner.spec import Admission, ContainerSpec
 
 SHELL = "bash"  # the language of `Session.shell`
+_LEAST_CPU = 0.001  # seconds
 _CONTEXT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -32,7 +37,9 @@ class Session:
         container: Container,
         spec: ContainerSpec,
         policy: Policy,
+        term: Term,
         *,
+        snapshots: Snapshots,
         language: Language,
         principal: Principal,
         limits: Limits,
@@ -44,14 +51,24 @@ class Session:
         self._spec = spec
         self._policy = policy
         self._limits = limits
+        self._term = term
+        self._snapshots = snapshots
         self._turn = anyio.Lock()
         self._running: RunStream | None = None
-        self._ended = ""
 
     @property
     def ended(self) -> str:
         """Why the session is over, in a sentence; empty while it is open."""
-        return self._ended
+        return self._term.reason
+
+    @property
+    def left(self) -> float:
+        """Seconds until it is over if nobody uses it."""
+        return self._term.left
+
+    async def over(self) -> str:
+        """Waits until it is over; returns why, in a sentence."""
+        return await self._term.ended()
 
     async def run(
         self,
@@ -135,14 +152,64 @@ class Session:
             yield run
 
     def interrupt(self) -> None:
-        """Interrupts what runs, if anything, as Ctrl-C does; its kernel's state is kept if it heeds that."""
+        """Interrupts what runs, if anything, as Ctrl-C does; its kernel's state is kept if it heeds that.
+
+        A second time its kernel is ended at once.
+        """
         if self._running is not None:
-            self._running.cancel()
+            self._running.interrupt()
 
     def end(self, why: str) -> None:
         """From here on nothing is run: who tries is told ``why``, a sentence. What runs is interrupted."""
-        self._ended = self._ended or why
-        self.interrupt()
+        self._term.finish(why)
+        if self._running is not None:
+            self._running.cancel()
+
+    async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        """Writes a file of the workspace in place of what is there; folders are made. Raises as `run`."""
+        most = self._policy.ceilings.file_bytes
+        await workspace.write_file(self._commanded, path, data, mode=mode, most=most)
+
+    async def read_file(self, path: str, *, offset: int = 0, size: int | None = None) -> bytes:
+        """The bytes of a file of the workspace; None for ``size`` means to its end. Raises as `run`."""
+        return (await self.read_part(path, offset=offset, size=size)).data
+
+    async def read_part(self, path: str, *, offset: int = 0, size: int | None = None) -> workspace.FilePart:
+        """As `read_file`, with the size of the whole file."""
+        most = self._policy.ceilings.file_bytes
+        return await workspace.read_file(self._commanded, path, offset=offset, size=size, most=most)
+
+    async def list_files(
+        self, path: str = ".", *, offset: int = 0, count: int = workspace.MAX_LISTED
+    ) -> workspace.Listing:
+        """``count`` of the entries of a folder of the workspace, by name. Raises as `run`."""
+        return await workspace.list_files(self._commanded, path, offset=offset, count=count)
+
+    async def delete_file(self, path: str) -> None:
+        """Deletes a file of the workspace, a link, or a folder with all in it. Raises as `run`."""
+        await workspace.delete_file(self._commanded, path)
+
+    async def snapshot(self) -> str:
+        """Stores the workspace as it is now; returns an id for `Runner.session`, for this principal alone.
+
+        Raises as `run`, and QuotaExceeded where there is no room for it.
+        """
+        packed = workspace.pack(self._commanded, most=self._snapshots.most)
+        return await self._snapshots.keep(self.principal, packed)
+
+    async def restore(self, snapshot: str) -> None:
+        """Puts the files of a snapshot into the workspace. Raises as `run`."""
+        async with aclosing(self._snapshots.read(snapshot, self.principal)) as packed:
+            first = await anext(packed, b"")  # what is wrong with it is raised here, and not in the middle
+            await workspace.unpack(self._commanded, _joined(first, packed))
+
+    @asynccontextmanager
+    async def _commanded(
+        self, argv: Sequence[str], *, stdin: Stdin, limits: Limits
+    ) -> AsyncIterator[RunStream]:
+        request = RunRequest(command=argv, stdin=stdin, limits=limits)
+        async with self._step(request, None, "", lossless=True) as run:
+            yield run
 
     @asynccontextmanager
     async def _step(
@@ -150,17 +217,17 @@ class Session:
     ) -> AsyncIterator[RunStream]:
         admission = self._admitted(request, language, context)
         async with self._turn:
-            self._require_open()
-            async with driven_to_its_end(self._container, admission, lossless=lossless) as run:
-                self._running = run
-                try:
-                    yield run
-                finally:
-                    self._running = None
-            self._note(run.exited)
+            with self._term.used():
+                async with driven_to_its_end(self._container, admission, lossless=lossless) as run:
+                    self._running = run
+                    try:
+                        yield run
+                    finally:
+                        self._running = None
+                self._note(run.exited)
 
     def _admitted(self, request: RunRequest, language: Language | None, context: str) -> Admission:
-        self._require_open()
+        self._term.check()
         kernel = None
         if language is not None and language.kernel is not None:
             if not _CONTEXT.fullmatch(context):
@@ -168,19 +235,34 @@ class Session:
                     f"{context[:100]!r} is not a context's name; use up to 64 letters, digits, - and _."
                 )
             kernel = f"{language.name}/{context}"
-        return admit_step(self._policy, request, language=language, spec=self._spec, kernel=kernel)
-
-    def _require_open(self) -> None:
-        if self._ended:
-            raise SessionEnded(self._ended)
+        admission = admit_step(self._policy, request, language=language, spec=self._spec, kernel=kernel)
+        return _within(admission, self._term.cpu_left)
 
     def _note(self, exited: Exited | None) -> None:
         if exited is None:
-            self._ended = "The session's container was lost, and its state with it; open another session."
-        elif exited.reason == "sandbox_broken":
-            self._ended = f"{_CAUSES.get(exited.status, _DIED)}, and its state with it; open another session."
+            self._term.finish(f"The session's container was lost{_ANOTHER}")
+            return
+        self._term.spend(exited.usage.cpu_time or 0.0)
+        if exited.reason == "sandbox_broken":
+            self._term.finish(f"{_CAUSES.get(exited.status, _DIED)}{_ANOTHER}")
 
 
+def _within(admission: Admission, cpu_left: float) -> Admission:
+    """``admission`` with no more CPU time than is left to its session."""
+    limits = admission.job.limits
+    if limits.cpu_time <= cpu_left:
+        return admission
+    limits = replace(limits, cpu_time=max(cpu_left, _LEAST_CPU))
+    return replace(admission, job=replace(admission.job, limits=limits))
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
+_ANOTHER = ", and its state with it; open another session."
 _DIED = "The session's container died"
 _CAUSES = {
     "out_of_memory": "The session's container ran out of memory and is gone",

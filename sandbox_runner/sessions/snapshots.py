@@ -12,11 +12,16 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
 from sandbox_runner.errors import InvalidRequest, LimitExceeded, QuotaExceeded
+from sandbox_runner.places import snapshot_folder
 from sandbox_runner.request import Principal
+
+if TYPE_CHECKING:
+    from sandbox_runner.config import Config
 
 _PIECE = 128 << 10
 _RETRY = 3600.0  # seconds
@@ -137,6 +142,13 @@ class Snapshots:
             known = _known(path)
             if known is not None:
                 yield path, known
+
+
+def open_snapshots(config: "Config") -> Snapshots:
+    """The snapshots of this machine, or of this user, within the bounds of ``config``."""
+    return Snapshots(
+        snapshot_folder(), most=config.max_snapshot, room=config.snapshots, ttl=config.snapshot_ttl
+    )
 
 
 def _name(snapshot_id: str) -> str:

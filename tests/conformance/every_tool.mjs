@@ -15,15 +15,17 @@ const client = new Client({ name: 'every-tool', version: '1.0.0' }, { versionNeg
 await client.connect(transport);
 const { tools } = await client.listTools(); // with it the client checks each answer against its schema
 const results = [];
-let runId;
+const known = {};
 for (const { name, arguments: given } of plan.calls) {
   const progress = [];
-  const values = Object.entries(given).map(([key, value]) => [key, value === plan.run_id ? runId : value]);
+  const values = Object.entries(given).map(([key, value]) => [key, known[value] ?? value]);
   const result = await client.callTool(
     { name, arguments: Object.fromEntries(values) },
     { onprogress: (said) => progress.push(said) },
   );
-  runId = result.structuredContent?.run_id ?? runId;
+  for (const [handle, name] of Object.entries(plan.handles)) {
+    known[handle] = result.structuredContent?.[name] ?? known[handle];
+  }
   results.push({ result, progress });
 }
 const revision = client.getNegotiatedProtocolVersion();

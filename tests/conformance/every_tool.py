@@ -4,9 +4,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-RUN_ID = "$run_id"
-"""Stands for the handle in the last answer that had one."""
+RUN_ID, SESSION = "$run_id", "$session"
+HANDLES = {RUN_ID: "run_id", SESSION: "session"}
+"""What stands for the handle in the last answer that had one, and where that was."""
 
+READ = "print(open('data.txt').read())"
 DOUBLE = "def execute(input):\n    return input['n'] * 2"
 
 
@@ -29,6 +31,15 @@ CALLS = (
     Call("run_function", "42", {"code": DOUBLE, "input": {"n": 21}}),
     Call("run_shell", "read_output", {"command": "echo begun; sleep 600", "background": True}),
     Call("cancel_run", "cancelled", {"run_id": RUN_ID}),
+    Call("open_session", "open", {"language": "python"}),
+    Call("write_file", "data.txt", {"session": SESSION, "path": "data.txt", "content": "[3, 4]"}),
+    Call("run_code", "3, 4", {"language": "python", "code": READ, "session": SESSION}),
+    Call("list_files", "data.txt", {"session": SESSION}),
+    Call("read_file", "3, 4", {"session": SESSION, "path": "data.txt"}),
+    Call("delete_file", "deleted", {"session": SESSION, "path": "data.txt"}),
+    Call("snapshot_session", "taken", {"session": SESSION}),
+    Call("list_sessions", "python"),
+    Call("close_session", "ended", {"session": SESSION}),
 )
 TOOLS = {call.tool for call in CALLS}
 

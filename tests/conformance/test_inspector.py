@@ -5,12 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from every_tool import CALLS, RUN_ID, TOOLS, check
+from every_tool import CALLS, HANDLES, TOOLS, check
 from node_tools import npm_tool, with_node
 from served import STDIO, Served, passed_on
 
 PACKAGE = "@modelcontextprotocol/inspector@2.12.0"
 CALL = 60  # seconds
+LISTS = ("list_runs", "list_sessions")
 IS_ERROR = 5  # the inspector's exit status for a result that is an error
 
 pytestmark = pytest.mark.timeout(300)
@@ -58,20 +59,21 @@ def call_tool(home: Path, era: str, target: list[str], name: str, arguments: dic
 def test_it_lists_and_calls_every_tool_over_http(era, served, tmp_path):
     target = over_http(served)
     list_tools(tmp_path, era, target)
-    run_id = ""
+    known: dict[str, str] = {}
     for call in CALLS:
-        arguments = {key: run_id if value == RUN_ID else value for key, value in call.arguments.items()}
+        arguments = {key: known.get(str(value), value) for key, value in call.arguments.items()}
         done = call_tool(tmp_path, era, target, call.tool, arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         result = json.loads(done.stdout)["result"]
         check(call, result)
-        run_id = result["structuredContent"].get("run_id", run_id)
+        told = result["structuredContent"]
+        known |= {handle: told[name] for handle, name in HANDLES.items() if told.get(name)}
 
 
 def test_it_lists_and_calls_every_tool_on_a_pipe(era, nothing_left, tmp_path):
     list_tools(tmp_path, era, on_pipe())
     for call in CALLS:
-        if RUN_ID in call.arguments.values() or call.tool == "list_runs":
+        if HANDLES.keys() & set(map(str, call.arguments.values())) or call.tool in LISTS:
             continue  # each call has a server of its own, which knows no earlier run
         done = call_tool(tmp_path, era, on_pipe(), call.tool, call.arguments)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from every_tool import CALLS, RUN_ID, TOOLS, check
+from every_tool import CALLS, HANDLES, TOOLS, check
 from node_tools import NODE, npm_folder
 from served import STDIO, Served, passed_on
 
@@ -45,7 +45,7 @@ def run_script(tmp_path):
 
 def call_every_tool(run_script, era: str, **server: object) -> None:
     calls = [{"name": call.tool, "arguments": call.arguments} for call in CALLS]
-    said = run_script("every_tool.mjs", era=era, calls=calls, run_id=RUN_ID, **server)
+    said = run_script("every_tool.mjs", era=era, calls=calls, handles=HANDLES, **server)
     assert said["revision"] == REVISIONS[era]
     assert {tool["name"] for tool in said["tools"]} == TOOLS
     for call, answer in zip(CALLS, said["results"], strict=True):

@@ -15,6 +15,7 @@ from sandbox_runner.packages import PackageImages
 from sandbox_runner.placement import Placements
 from sandbox_runner.runner import Runner
 from sandbox_runner.seccomp import load_profile
+from sandbox_runner.sessions.snapshots import open_snapshots
 from sandbox_runner.spec import Rlimit, Tmpfs
 from sandbox_runner.watchdog import guarded
 
@@ -138,7 +139,10 @@ async def runner_without(control: Without, monkeypatch, *, wrap=unchanged, confi
             capacity = Capacity(measure, queue_size=4)
             placements = Placements(INSTANCE)
             packages = PackageImages(engine, config, capacity, placements, engine_name="docker")
-            yield Runner(engine, config.policy(), capacity, watchdog, keeper, placements, packages=packages)
+            yield Runner(
+                engine, config.policy(), capacity, watchdog, keeper, placements, open_snapshots(config),
+                packages=packages,
+            )  # fmt: skip
 
 
 class Employing:

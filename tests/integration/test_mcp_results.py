@@ -161,6 +161,20 @@ def test_a_busy_server_names_a_delay(answered, server):
         ("cancel_run", {"run_id": 7}),
         ("list_runs", {"all": True}),
         ("list_languages", {"all": True}),
+        ("open_session", {"language": "nope"}),
+        ("open_session", {"ttl_s": 1e9}),
+        ("open_session", {"idle_s": 0}),
+        ("open_session", {"snapshot": "nope"}),
+        ("run_code", {"language": "python", "code": "1", "session": "nope"}),
+        ("run_shell", {"command": "true", "session": "nope"}),
+        ("close_session", {"session": "nope"}),
+        ("list_sessions", {"all": True}),
+        ("snapshot_session", {"session": "nope"}),
+        ("write_file", {"session": "nope", "path": "x", "content": "x"}),
+        ("write_file", {"session": "nope", "path": "x", "content": "?", "encoding": "base64"}),
+        ("read_file", {"session": "nope", "path": "x"}),
+        ("list_files", {"session": "nope"}),
+        ("delete_file", {"session": "nope", "path": "x"}),
     ],
 )
 def test_refusals_are_true_to_the_schema_too(server, schemas, tool, arguments):
@@ -171,7 +185,7 @@ def test_refusals_are_true_to_the_schema_too(server, schemas, tool, arguments):
     assert result["content"][0]["text"] == f"refused\nNote: {note}"
 
 
-@pytest.mark.parametrize("tool", ["list_runs", "list_languages"])
+@pytest.mark.parametrize("tool", ["list_runs", "list_sessions", "list_languages"])
 def test_lists_are_true_to_their_schema(answered, tool):
     answered(tool)
 

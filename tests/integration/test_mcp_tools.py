@@ -11,7 +11,11 @@ from mcp_clients import LEGACY, MODERN, pipe, sdk_client
 
 pytestmark = pytest.mark.timeout(180)
 
-TOOLS = {"run_code", "run_shell", "run_function", "read_output", "cancel_run", "list_runs", "list_languages"}
+TOOLS = {
+    "run_code", "run_shell", "run_function", "read_output", "cancel_run", "list_runs", "list_languages",
+    "open_session", "close_session", "list_sessions", "snapshot_session",
+    "write_file", "read_file", "list_files", "delete_file",
+}  # fmt: skip
 IDENTITY = "def execute(input): return input"
 
 
@@ -64,7 +68,7 @@ def test_tools_are_described_shortly_and_each_parameter_is(tools):
 
 
 def test_all_descriptions_together_leave_a_model_its_room(tools):
-    assert sum(len(tool.description) for tool in tools.values()) < 3000
+    assert sum(len(tool.description) for tool in tools.values()) < 4000
 
 
 def test_unknown_arguments_are_excluded_by_every_schema(tools):
@@ -80,8 +84,16 @@ def test_annotations_tell_what_reads_and_what_ends(tools):
         "read_output",
         "list_runs",
         "list_languages",
+        "list_sessions",
+        "read_file",
+        "list_files",
     }
-    assert [name for name, each in hints.items() if each.destructive_hint] == ["cancel_run"]
+    assert {name for name, each in hints.items() if each.destructive_hint} == {
+        "cancel_run",
+        "close_session",
+        "write_file",
+        "delete_file",
+    }
     assert not any(each.open_world_hint for each in hints.values())
     assert all(tool.title for tool in tools.values())
 
@@ -100,6 +112,12 @@ def test_an_unknown_argument_is_refused_by_its_name(client, tools, tool):
         "run_function": {"code": IDENTITY, "input": 1},
         "read_output": {"run_id": "x"},
         "cancel_run": {"run_id": "x"},
+        "close_session": {"session": "x"},
+        "snapshot_session": {"session": "x"},
+        "write_file": {"session": "x", "path": "x", "content": "x"},
+        "read_file": {"session": "x", "path": "x"},
+        "list_files": {"session": "x"},
+        "delete_file": {"session": "x", "path": "x"},
     }.get(tool, {})
     answer = client.call(tool, **given, netwrok=True)
     assert answer.is_error

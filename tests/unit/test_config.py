@@ -67,7 +67,7 @@ def test_every_setting_has_a_description_a_unit_and_an_advice():
 def test_each_limit_has_a_ceiling_that_its_default_keeps():
     config = Config()
     limits = [name for name in SETTINGS if f"max_{name}" in SETTINGS]
-    assert len(limits) == 11
+    assert len(limits) == 14
     values = [(getattr(config, name), getattr(config, f"max_{name}")) for name in limits]
     assert all(value is None or value <= ceiling for value, ceiling in values)
 
@@ -118,6 +118,7 @@ def test_the_readme_has_the_table_that_the_definition_makes():
             ["memory is 8g", "max_memory of 4g (default)", "lower memory or raise max_memory"],
         ),
         ({"max_wall_time": "10"}, ["wall_time is 30", "max_wall_time of 10 (command line)"]),
+        ({"session_ttl": "1e6"}, ["session_ttl is 1000000", "max_session_ttl of 14400"]),
         ({"profile": "lax"}, ["profile is lax", "default,strict"]),
     ],
     ids=str,

@@ -17,7 +17,8 @@ CONFIG = Config()
 
 def told(stderr="", *, status="exited", exit_code=1, files=(), language="python", reason="", limits_hit=None):
     request = RunRequest(language=language, code="1", files=files)
-    run = SimpleNamespace(request=request, limits=check(CONFIG.policy(), request, language=None))
+    limits = check(CONFIG.policy(), request, language=None)
+    run = SimpleNamespace(request=request, limits=limits, in_session=False)
     result = RunResult(
         run_id="r",
         status=status,

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from sandbox_runner.config import Config
-from sandbox_runner.config.settings import KEY_LINE
+from sandbox_runner.config.kinds import KEY_LINE
 from sandbox_runner.config.sources import user_file
 from sandbox_runner.errors import ConfigError, InvalidRequest
 from sandbox_runner.request import LOCAL_USER, Principal

@@ -1,5 +1,7 @@
 """Who may call: keys, the principals that they stand for, and what one principal cannot do to another."""
 
+import re
+
 import pytest
 from http_server import MODERN, answer, call, headers, modern, open_session, rpc, served
 
@@ -92,6 +94,36 @@ def test_another_principals_handle_is_answered_like_one_that_never_was(keyed_ser
         assert read(tool, handle, "alice") != read(tool, unknown, "alice")
     listed = client.post(keyed_server.url, **modern("tools/call", call("list_runs"), key=keys["bob"]))
     assert handle not in listed.text
+
+
+def test_another_principals_sandbox_session_is_answered_like_one_that_never_was(keyed_server, keys, client):
+    def tried(tool: str, key: str, **arguments: str) -> str:
+        request = modern("tools/call", call(tool, **arguments), key=keys[key])
+        return client.post(keyed_server.url, **request, timeout=100).text
+
+    opened = tried("open_session", "alice", language="bash")
+    [handle] = re.findall(r'"session": ?"([\w-]+)"', opened)
+    unknown = "x" * len(handle)
+    tools = {
+        "run_code": {"language": "bash", "code": "true"},
+        "run_shell": {"command": "true"},
+        "write_file": {"path": "f", "content": "x"},
+        "read_file": {"path": "f"},
+        "list_files": {},
+        "delete_file": {"path": "f"},
+        "snapshot_session": {},
+        "close_session": {},
+    }
+    for tool, arguments in tools.items():
+        foreign, never = (tried(tool, "bob", session=each, **arguments) for each in (handle, unknown))
+        assert foreign.replace(handle, "HANDLE") == never.replace(unknown, "HANDLE")
+        assert "There is no session" in foreign
+    assert handle not in tried("list_sessions", "bob")
+    snapshot = re.findall(r'"snapshot": ?"([\w-]+)"', tried("snapshot_session", "alice", session=handle))[0]
+    refused = tried("open_session", "bob", language="bash", snapshot=snapshot)
+    assert "There is no snapshot" in refused
+    assert "open" in tried("list_sessions", "alice")
+    tried("close_session", "alice", session=handle)
 
 
 def test_another_principals_task_is_answered_like_one_that_never_was(keyed_server, keys, client, live_runs):
