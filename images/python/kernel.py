@@ -1,12 +1,11 @@
 """The kernel of Python's sessions: runs one cell after another in one `__main__`. See `agent/kernel.py`.
 
-A cell is compiled as a module whose last expression's value is shown, and may await at its top. What it
-raises is shown as Python shows it, without the frames of this file. A cell that calls sys.exit() ends with
-that code, and only the cell.
+A cell is compiled as a module, and may await at its top. The value of its last expression is displayed, as
+are the figures that it leaves open; see `sandbox_runner_display`. What it raises is shown as Python shows it,
+without the frames of this file. A cell that calls sys.exit() ends with that code, and only the cell.
 """
 
 import builtins
-import json
 import linecache
 import os
 import signal
@@ -15,12 +14,12 @@ import threading
 from types import ModuleType
 
 import _ast
+import sandbox_runner_display
 
 CODE, MESSAGES = 3, 4
 ONLY_AST, TOP_LEVEL_AWAIT = 0x0400, 0x2000  # PyCF_ONLY_AST, PyCF_ALLOW_TOP_LEVEL_AWAIT
 COROUTINE = 0x80  # CO_COROUTINE
 INTERRUPTED = 128 + signal.SIGINT
-LONGEST = (8 << 20) - 1  # bytes of all that a cell shows
 
 process = os.getpid()
 namespace = {}
@@ -37,16 +36,23 @@ def send(message):
         view = view[os.write(MESSAGES, view) :]
 
 
-def show(data, metadata=None):
-    """Shows a value by its representations: a text for each MIME type, in base64 where that is binary."""
-    line = json.dumps({"data": data, "metadata": metadata or {}}, separators=(",", ":")).encode()
+def send_display(line):
+    """Sends a display: a line of JSON, without its end."""
+    line = line.rstrip(b"\n")
     with sending:
         send(b"show %d %d\n" % (job, len(line)) + line)
 
 
 def display(value):
     builtins._ = value
-    show({"text/plain": repr(value)})
+    sandbox_runner_display.display(value)
+
+
+def show_figures():
+    """Displays the figures of matplotlib that the cell leaves open, and closes them."""
+    figures = sys.modules.get("sandbox_runner_figures")
+    if figures:
+        figures.FigureManager.pyplot_show()
 
 
 def on_interrupt(number, frame):
@@ -58,7 +64,11 @@ def compiled(code, name):
     """The cell as code objects: of its statements, and of the expression that it ends with, if any."""
     tree = compile(code, name, "exec", ONLY_AST | TOP_LEVEL_AWAIT, dont_inherit=True)
     shown = None
-    if tree.body and isinstance(tree.body[-1], _ast.Expr) and not code.rstrip().endswith(";"):
+    if (
+        tree.body
+        and isinstance(tree.body[-1], _ast.Expr)
+        and not sandbox_runner_display.ends_silently(code, tree)
+    ):
         shown = _ast.Expression(tree.body.pop().value)
     parts = [(compile(tree, name, "exec", TOP_LEVEL_AWAIT, dont_inherit=True), False)]
     if shown is not None:
@@ -95,6 +105,7 @@ def run(code):
     """The exit code of the cell."""
     global cells, running
     cells += 1
+    sandbox_runner_display.begin()
     name = f"<cell {cells}>"
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
     try:
@@ -106,7 +117,10 @@ def run(code):
                     display(value)
             return 0
         finally:
-            running = False
+            try:
+                show_figures()
+            finally:
+                running = False
     except SystemExit as error:
         return exit_code(error.code)
     except BaseException as error:
@@ -153,6 +167,7 @@ def main():
     global job, namespace
     for descriptor in (CODE, MESSAGES):
         os.set_inheritable(descriptor, False)
+    sandbox_runner_display.connect(send_display)
     module = ModuleType("__main__")
     module.__builtins__ = builtins
     sys.modules["__main__"] = module

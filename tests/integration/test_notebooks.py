@@ -1,4 +1,4 @@
-"""Cells give what they give in IPython: the same output, values, forms of them, and exceptions.
+"""Cells give in a session what they give in IPython: the same output, values, forms of them, and exceptions.
 
 IPython runs them in a container of the same image, beside the same packages. Six notebooks are run; with
 SANDBOX_RUNNER_TEST_WHOLE_CORPUS=1 in the environment all are.
@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_runner import InputFile, Limits, run
+from sandbox_runner import InputFile, Limits, RunRequest
+from sandbox_runner.runner import Runner
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-PAYLOAD = Path(__file__).parent / "payloads" / "notebook_cells.py"
+PAYLOAD = Path(__file__).parent / "payloads" / "ipython_cells.py"
 NOTEBOOKS = {
     path.stem: re.split(r"^# %%\n", path.read_text(), flags=re.MULTILINE) for path in FOLDER.glob("*.py")
 }
@@ -27,7 +28,7 @@ LIMITS = Limits(wall_time=250, memory="1g", workspace="256m")
 NOT_NEEDED = ("jedi", "parso", "psutil", "colorama")  # for completion, terminals, and Windows
 ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 
 
 def requirements(name: str, found: dict[str, importlib.metadata.Distribution]) -> None:
@@ -55,16 +56,45 @@ def ipython() -> bytes:
     return archive.getvalue()
 
 
+@pytest.fixture(scope="module")
+def image(repository) -> str:
+    return f"{repository}/python:latest"
+
+
 def normal(text: str | None) -> str | None:
     return None if text is None else ADDRESS.sub("0x-", text)
 
 
-def run_cells(image: str, *args: str, files: tuple[InputFile, ...] = ()) -> dict[str, list[dict]]:
+def raised(stderr: str) -> str | None:
+    """The name of the exception that a traceback ends with."""
+    lines = stderr.splitlines()
+    last = max((number for number, line in enumerate(lines) if line.startswith("  File ")), default=None)
+    if last is None:
+        return None
+    told = next(line for line in lines[last + 1 :] if not line.startswith(" "))
+    return told.partition(":")[0].rpartition(".")[2]
+
+
+async def in_ipython(runner: Runner, image: str) -> dict[str, list[dict]]:
     cells = {name: NOTEBOOKS[name] for name in CHOSEN}
-    given = (*files, InputFile("notebooks.json", json.dumps(cells).encode()))
-    result = run(PAYLOAD.read_text(), args=args, files=given, limits=LIMITS, image=image)
+    files = [InputFile("ipython.zip", ipython()), InputFile("notebooks.json", json.dumps(cells).encode())]
+    request = RunRequest(
+        language="python", code=PAYLOAD.read_text(), files=files, limits=LIMITS, image=image,
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    result = await runner.run(request)
     assert result.ok, result.stderr
     return json.loads(result.stdout)
+
+
+async def in_a_session(runner: Runner, image: str, cells: list[str]) -> list[dict]:
+    answers = []
+    async with runner.session("python", image=image) as session:
+        for cell in cells:
+            result = await session.run(cell)
+            shown = [[display.get("text/plain"), sorted(display)] for display in result.displays]
+            answers.append({"stdout": result.stdout, "displays": shown, "error": raised(result.stderr)})
+    return answers
 
 
 def told(answer: dict) -> dict:
@@ -82,14 +112,14 @@ def test_there_are_at_least_50_notebooks():
     assert len(NOTEBOOKS) >= 50
 
 
-def test_cells_give_here_what_they_give_in_ipython(repository):
-    image = f"{repository}/python:latest"
-    ours = run_cells(image)
-    theirs = run_cells(image, "ipython", files=(InputFile("ipython.zip", ipython()),))
+async def test_cells_give_in_a_session_what_they_give_in_ipython(image):
     different = []
-    for name in CHOSEN:
-        for cell, own, their in zip(NOTEBOOKS[name], ours[name], theirs[name], strict=True):
-            if told(own) != told(their):
-                different.append((name, cell))
-                print(f"--- {name}", cell, told(own), told(their), sep="\n")
+    async with Runner.open() as runner:
+        theirs = await in_ipython(runner, image)
+        for name in CHOSEN:
+            ours = await in_a_session(runner, image, NOTEBOOKS[name])
+            for cell, own, their in zip(NOTEBOOKS[name], ours, theirs[name], strict=True):
+                if told(own) != told(their):
+                    different.append((name, cell))
+                    print(f"--- {name}", cell, told(own), told(their), sep="\n")
     assert different == []

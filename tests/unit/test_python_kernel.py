@@ -109,7 +109,8 @@ def test_what_a_cell_does_to_its_streams_harms_no_later_one(kernel):
     assert kernel("sys.stdout = sys.__stdout__\nprint('back')").stdout == "back\n"
     cell = kernel("sys.excepthook = 5\n1/0")
     assert cell.code == 1
-    assert kernel("class R:\n    def __repr__(self): raise ValueError('no')\nR()").code == 1
+    cell = kernel("class R:\n    def __repr__(self): raise ValueError('no')\nR()")
+    assert (cell.code, shown(cell)) == (0, ["<R that cannot be shown: ValueError: no>"])
     assert kernel("2").code == 0
 
 
