@@ -1,12 +1,13 @@
 """What comes out of a builder is held to be a stranger's: its files, its addresses, its messages."""
 
 import io
+import os
 import tarfile
 
 import pytest
 
 from sandbox_runner.errors import NotPermitted
-from sandbox_runner.packages import conversation
+from sandbox_runner.packages import KeptPackages, conversation, kept
 from sandbox_runner.packages.fetching import Fetcher
 from sandbox_runner.packages.layer import LayerWriter, Refused, starts_with_python
 from sandbox_runner.packages.messages import GET, HEADER, Messages, Nonsense, message
@@ -146,3 +147,18 @@ def test_messages_come_in_pieces_of_any_size_and_what_is_none_is_refused():
 
 def test_what_an_installer_says_commands_no_terminal():
     assert conversation._plain(b"evil\x1b]0;title\x07 \xff\xe2\x80\xae ok") == "evil ]0;title  \ufffd  ok"
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "state_folder", lambda: tmp_path)
+    for age, name in enumerate(("new", "old", "oldest")):
+        record = KeptPackages(
+            engine="docker", image=f"x:{name}", base="", language="", requirements=(), installed=(), size=10
+        )
+        kept.keep(record)
+        os.utime(kept._file("docker", f"x:{name}"), (1000 - age, 1000 - age))
+    names = [each.image for each in kept.surplus("docker", most=15, but="x:new")]
+    assert names == ["x:oldest", "x:old"]
+    assert kept.surplus("docker", most=30, but="x:new") == kept.surplus("oci", most=0, but="") == []
+    assert kept.find("docker", "x:oldest") is not None
+    assert [each.image for each in kept.surplus("docker", most=25, but="x:new")] == ["x:old"]
