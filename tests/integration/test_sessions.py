@@ -183,3 +183,17 @@ async def test_a_language_without_a_kernel_runs_programs_that_find_earlier_files
         assert (
             await session.run("import fs from 'fs'; console.log(fs.readFileSync('f', 'utf8'))")
         ).stdout == "hi\n"
+
+
+async def test_javascript_keeps_its_state_and_may_declare_again(runner):
+    async with runner.session("javascript") as session:
+        assert shown(await session.run("const x = 1; let y = { a: 2 }; y")) == ["{ a: 2 }"]
+        assert shown(await session.run("const x = await Promise.resolve(3); x + y.a")) == ["5"]
+        thrown = await session.run("null.a")
+        assert thrown.exit_code == 1
+        assert "TypeError" in thrown.stderr
+        assert "kernel.cjs" not in thrown.stderr
+        for endless in ("while (true) {}", "await new Promise(() => {})"):
+            stopped = await session.run(endless, limits=Limits(wall_time=1))
+            assert (stopped.status, stopped.state_lost) == ("timed_out", False)
+        assert shown(await session.run("x")) == ["3"]
