@@ -72,11 +72,10 @@ class RunStream:
         """Ends the program; the result's status is ``cancelled``. Harmless when it is over."""
         self._cancelling.set()
 
-    def interrupt(self) -> None:
-        """As `cancel`; a second time, what was to heed the first is not waited for any longer."""
-        if self._cancelling.is_set():
-            self._hurrying.set()
+    def cancel_at_once(self) -> None:
+        """As `cancel`, and a session's kernel is not given the time to heed it: its state is lost."""
         self._cancelling.set()
+        self._hurrying.set()
 
     def let_go(self) -> None:
         """Nobody reads its events any more, so it waits for nobody."""

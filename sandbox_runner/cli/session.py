@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sandbox_runner.cli.exits import USAGE, exit_status, say
@@ -174,11 +175,13 @@ async def _run(session: "Session", code: str, terminal: "Terminal") -> "RunResul
 
 def _follow(portal: "BlockingPortal", session: "Session", running: "Future[RunResult]") -> "RunResult":
     """The result of what runs; Ctrl-C meanwhile interrupts it, and the session goes on."""
+    interrupted = False
     while True:
         try:
             result = running.result()
         except KeyboardInterrupt:
-            portal.call(session.interrupt)
+            portal.call(partial(session.interrupt, at_once=interrupted))
+            interrupted = True
         else:
             return result
 

@@ -151,13 +151,15 @@ class Session:
         async with self._step(request, spoken, context, lossless=lossless) as run:
             yield run
 
-    def interrupt(self) -> None:
+    def interrupt(self, *, at_once: bool = False) -> None:
         """Interrupts what runs, if anything, as Ctrl-C does; its kernel's state is kept if it heeds that.
 
-        A second time its kernel is ended at once.
+        With ``at_once`` it is given no time for that: its kernel is ended.
         """
         if self._running is not None:
-            self._running.interrupt()
+            if at_once:
+                self._running.cancel_at_once()
+            self._running.cancel()
 
     def end(self, why: str) -> None:
         """From here on nothing is run: who tries is told ``why``, a sentence. What runs is interrupted."""
