@@ -100,6 +100,7 @@ class ContainerSpec:
 
     ``require_user_namespace``: no container rather than one whose root is this machine's.
     ``preload`` are modules for its interpreter to import if it has to wait: see `Container.prepare`.
+    ``lifetime`` is the most seconds that a session's container is used; None for a container of one run.
     """
 
     name: str
@@ -127,6 +128,7 @@ class ContainerSpec:
     cgroup_parent: str | None
     require_user_namespace: bool = False
     preload: tuple[str, ...] = ()
+    lifetime: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

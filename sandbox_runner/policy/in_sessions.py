@@ -46,6 +46,7 @@ def admit_session(
             Rlimit("cpu", seconds, seconds) if limit.name == "cpu" else limit for limit in spec.rlimits
         ),
         labels={**spec.labels, hardening.LABEL_DEADLINE: str(deadline)},
+        lifetime=ttl,
     )
 
 

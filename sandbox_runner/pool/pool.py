@@ -190,7 +190,8 @@ class Pool:
         waiting: Waiting | None = None
         try:
             with self._lease() as placement:
-                spec = started_ahead(shelf.template, placement, lease=_OLDEST + self._longest_run)
+                used = shelf.template.lifetime or self._longest_run
+                spec = started_ahead(shelf.template, placement, lease=_OLDEST + used)
                 async with self._engine.create(spec) as container:
                     await container.prepare()
                     waiting = Waiting(container, since=anyio.current_time())

@@ -4,6 +4,8 @@ import anyio
 import pytest
 
 from sandbox_runner import Config, InputFile, Limits, Runner
+from sandbox_runner.engines.docker import inventory as docker_inventory
+from sandbox_runner.engines.oci import inventory as oci_inventory
 from sandbox_runner.errors import InvalidRequest, SessionEnded
 from sandbox_runner.events import Output
 
@@ -34,6 +36,15 @@ async def test_variables_files_and_folders_are_kept(session):
     assert (await session.shell("A=1; cd /tmp; f() { echo $A; }")).ok
     assert (await session.shell("f; pwd; cat", stdin="in")).stdout == "1\n/tmp\nin"
     assert (await session.run("open('/workspace/g').read()", files=[InputFile("g", b"new")])).ok
+
+
+async def test_nobody_may_remove_the_container_before_the_session_is_over(runner, docker_client):
+    async with runner.session("python", ttl=5000, limits=SHORT):
+        if runner.engine_name == "docker":
+            listed = docker_inventory.list_runs(docker_client, instance=runner.instance)
+        else:
+            listed = oci_inventory.list_runs(instance=runner.instance)
+    assert [run.deadline - run.created >= 5000 for run in listed] == [True]
 
 
 async def test_contexts_know_nothing_of_each_other(session):
