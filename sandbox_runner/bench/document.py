@@ -16,6 +16,7 @@ from sandbox_runner.bench.idle import measure_idle
 from sandbox_runner.bench.latency import measure_latency
 from sandbox_runner.bench.peers import find_baseline, opened_peers
 from sandbox_runner.bench.plan import Plan, find_subjects
+from sandbox_runner.bench.steps import measure_steps
 from sandbox_runner.bench.sustained import measure_sustained
 from sandbox_runner.bench.warm import measure_warm
 from sandbox_runner.config import Config
@@ -25,6 +26,7 @@ FORMAT = 1
 MEASURES: dict[str, Callable[[Plan], Awaitable[list[Figure]]]] = {
     "cold": measure_cold,
     "warm": measure_warm,
+    "session": measure_steps,
     "sustained": measure_sustained,
     "burst": measure_burst,
     "latency": measure_latency,

@@ -26,6 +26,7 @@ COLUMNS = (
 ROWS = {
     "cold": "cold: a fresh container, until the result",
     "warm": "warm: a container of its own that waited",
+    "session": "session: a step, until the result",
     "sustained": "sustained, at the best of 1, 2, 4, 8 callers",
     "burst": "100 at once, until the result",
     "latency": "a program's write until the caller's event",

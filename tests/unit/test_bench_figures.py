@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sandbox_runner.bench import burst, sustained
+from sandbox_runner.bench import burst, steps, sustained
 from sandbox_runner.bench.figure import BARE, Bar, figure, summed_up
 from sandbox_runner.bench.peers import Peer, find_baseline, run_once
 from sandbox_runner.bench.plan import Plan, Subject, take_turns
@@ -13,6 +13,7 @@ from sandbox_runner.bench.report import HEADINGS, number, rows
 from sandbox_runner.cli import main
 from sandbox_runner.config import Config
 from sandbox_runner.errors import EngineError
+from sandbox_runner.testing import Reply, fake_runner
 
 
 def test_a_summary_has_percentiles_in_order():
@@ -117,6 +118,27 @@ async def test_a_burst_with_a_failed_run_does_not_meet_its_bar(monkeypatch):
     made = await burst._engine(plan, subject, 3, [1e6], pool=False)
     assert (made.met, made.notes, made.values.n) == (False, {"failed": 1}, 3)
     assert made.bar == "all succeed, p50 <= 50 x bare python"
+
+
+@pytest.mark.anyio
+async def test_a_step_counts_without_the_codes_own_time_and_one_that_fails_is_an_error(monkeypatch):
+    replies = {b"i = 1": Reply()}
+
+    def answer(job):
+        return replies.get(job.value, Reply(stdout=b"1e12\n"))  # more than any step takes
+
+    monkeypatch.setattr(steps.Runner, "open", lambda *_, **__: fake_runner(answer))
+    subject = Subject("oci+crun", Config(), lambda _instance: [], local=True)
+    plan = Plan(
+        subjects=[subject], baseline=find_baseline(), peers=[], llm_sandbox=False, quick=True, report=print
+    )
+    (made,) = await steps.measure_steps(plan)
+    assert (made.name, made.bar, made.values.n) == ("session", "p50 <= 2 ms", 20)
+    assert made.notes == {"own_us": 1e15}
+    assert made.values.max < 0
+    replies[b"i = 1"] = Reply(exit_code=1)
+    with pytest.raises(EngineError, match="ended as exited"):
+        await steps.measure_steps(plan)
 
 
 def test_a_measure_or_an_engine_that_is_none_is_refused_and_so_is_a_file_without_a_folder(capsys):

@@ -8,6 +8,7 @@ OURS, PEER, BARE = "#1f6f8b", "#b8b8b8", "#444444"
 TITLES = {
     "cold": "Cold: a fresh container (ms)",
     "warm": "Warm: a container that waited (ms)",
+    "session": "Session: a step, until the result (ms)",
     "sustained": "Sustained: runs per second",
     "burst": "Burst: many at once, until the result (ms)",
     "latency": "Write to event (ms)",
