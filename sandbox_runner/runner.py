@@ -176,6 +176,7 @@ class Runner:
         cpu_time: float | None = None,
         image: str | None = None,
         profile: str | None = None,
+        packages: Sequence[str] = (),
         snapshot: str | None = None,
         principal: Principal = LOCAL_USER,
     ) -> AsyncIterator[Session]:
@@ -183,14 +184,16 @@ class Runner:
 
         ``limits`` are those of its container, and the default of what runs in it. It lasts ``ttl`` seconds,
         ``idle`` seconds without use, or until its runs took ``cpu_time`` seconds; None means what is
-        configured. With a ``snapshot`` its workspace begins as that one.
+        configured. With a ``snapshot`` its workspace begins as that one; ``packages`` are installed before it
+        opens, as those of a run are.
         When the context ends the container is gone, whatever runs. Raises what `run` raises.
         """
         terms = check_terms(self._policy, ttl=ttl, idle=idle, cpu_time=cpu_time)
         spoken = find_language(language)
         asked = RunRequest(
-            language=language, code=_ANY, limits=limits or Limits(), image=image, profile=profile
-        )
+            language=language, code=_ANY, limits=limits or Limits(), image=image, profile=profile,
+            packages=packages,
+        )  # fmt: skip
         kept = await self._keeper.keep(self._session_sandbox(asked, principal, spoken, terms))
         container, spec = kept.value
         session = Session(

@@ -55,6 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ttl", metavar="S", type=float, help="seconds that the session lasts")
     parser.add_argument("--idle", metavar="S", type=float, help="seconds that it lasts without use")
     parser.add_argument("--snapshot", metavar="ID", help="begin with the files of this snapshot")
+    parser.add_argument(
+        "--package", dest="packages", metavar="P", action="append", default=[],
+        help="add a package, such as 'numpy>=2'; the setting packages allows them",
+    )  # fmt: skip
     parser.add_argument("--image", metavar="I", help="run in another image than the language's")
     parser.add_argument("--profile", metavar="P", help="the seccomp profile: default or strict")
     parser.add_argument("--engine", metavar="E", help="the container engine: auto, docker or oci")
@@ -72,7 +76,7 @@ def execute(arguments: argparse.Namespace) -> int:
     language = find_language(arguments.language)
     asked = RunRequest(
         language=language.name, code="any", limits=_limits(arguments), image=arguments.image,
-        profile=arguments.profile,
+        profile=arguments.profile, packages=arguments.packages,
     )  # fmt: skip
     limits = check(config.policy(), asked, language=language)  # refused before an engine is looked for
     with (
@@ -91,7 +95,8 @@ async def _opened(config: Config, arguments: argparse.Namespace) -> AsyncIterato
         Runner.open(config) as runner,
         runner.session(
             arguments.language, limits=_limits(arguments), ttl=arguments.ttl, idle=arguments.idle,
-            image=arguments.image, profile=arguments.profile, snapshot=arguments.snapshot,
+            image=arguments.image, profile=arguments.profile, packages=arguments.packages,
+            snapshot=arguments.snapshot,
         ) as session,
     ):  # fmt: skip
         yield session

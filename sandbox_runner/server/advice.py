@@ -87,7 +87,8 @@ def _adding(run: Run, config: Config) -> str:
     patterns = addable(language, config.packages) if language else ()
     if not patterns:
         return " and cannot be"
-    return f": name it in packages of run_code, which may hold {', '.join(patterns)}"
+    tool = "another open_session" if run.in_session else "run_code"
+    return f": name it in packages of {tool}, which may hold {', '.join(patterns)}"
 
 
 def _packages(run: Run) -> str:

@@ -175,7 +175,7 @@ class LanguageInfo(Report):
     aliases: list[str]
     version: str | None = Field(description="null where its image is not built yet")
     packages: list[str] = Field(description="what can be imported or called without installing it")
-    may_add: list[str] = Field(description="patterns of those that run_code's packages may name")
+    may_add: list[str] = Field(description="patterns of those that may be named in packages")
     file: str = Field(description="the program's name in /workspace")
     functions: bool = Field(description="whether run_function takes it")
 

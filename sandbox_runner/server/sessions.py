@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
@@ -46,6 +46,7 @@ class Sessions:
         idle_s: ask.Idle = None,
         memory_mb: ask.Memory = None,
         snapshot: ask.Snapshot = "",
+        packages: ask.Packages = [],  # noqa: B006 - pydantic copies it
     ) -> Annotated[CallToolResult, SessionReport]:
         """Open a sandbox that lives on between calls: variables, imports, files, a shell's folder.
 
@@ -54,7 +55,10 @@ class Sessions:
         """
         try:
             limits = Limits(memory=None if memory_mb is None else memory_mb * _MIB)
-            entry = await self._open(context, language, ttl_s, idle_s, limits, snapshot)
+            entry = await self._open(
+                context, language, limits=limits, ttl=ttl_s, idle=idle_s, snapshot=snapshot or None,
+                packages=packages,
+            )  # fmt: skip
         except SandboxError as error:
             return refusal(self.service, SessionReport, error)
         report = _report(entry)
@@ -88,23 +92,14 @@ class Sessions:
             return refusal(self.service, SnapshotReport, error)
         return page(SnapshotReport(status="taken", snapshot=snapshot), f"taken: snapshot {snapshot}")
 
-    async def _open(
-        self,
-        context: Context,
-        language: str,
-        ttl: float | None,
-        idle: float | None,
-        limits: Limits,
-        snapshot: str,
-    ) -> Entry[Session]:
+    async def _open(self, context: Context, language: str, **asked: Any) -> Entry[Session]:  # noqa: ANN401
+        """The session that ``asked`` describes, as arguments of `Runner.session`."""
         principal = principal_of(context)
         runner = await self.service.connection.runner()
         most = self.service.config.max_sessions or max(1, await runner.places() // 2)
 
         def opening() -> AbstractAsyncContextManager[Session]:
-            return runner.session(
-                language, limits=limits, ttl=ttl, idle=idle, snapshot=snapshot or None, principal=principal
-            )
+            return runner.session(language, principal=principal, **asked)
 
         name = find_language(language).name
         try:
@@ -131,8 +126,8 @@ def begin(session: Session, request: RunRequest, context_name: str) -> Opening:
         )
     if request.env or request.limits.memory or request.packages:
         raise InvalidRequest(
-            "In a session env, memory_mb and packages cannot be given: set variables in the code, and "
-            "memory_mb when you open it."
+            "In a session env, memory_mb and packages cannot be given: set variables in the code, and give "
+            "memory_mb and packages when you open it."
         )
 
     @asynccontextmanager

@@ -5,6 +5,7 @@ from dataclasses import replace
 import anyio
 import pytest
 from docker.errors import ImageNotFound as NoImage
+from mcp_clients import sdk_client
 from package_indexes import PAUSE, npm_archive, serving
 
 from sandbox_runner import Config, Runner, RunRequest
@@ -80,6 +81,35 @@ async def test_a_package_and_what_it_needs_are_installed_once_and_the_program_ha
     assert record.installed[1].sha256 == digest
     assert (record.engine, record.requirements) == (engine, ("needy==1.*",))
     assert "No module" in (await run(config, "import needy")).stderr
+
+
+async def test_a_session_has_the_packages_that_it_is_opened_with(index, config, engine):
+    index.add_wheel("lasting")
+    async with Runner.open(replace(config, engine=engine)) as runner:
+        async with runner.session(packages=["lasting"]) as session:
+            assert (await session.run("import lasting; print(lasting.VALUE)")).stdout == "lasting\n"
+            assert "lasting" in (await session.run("lasting.VALUE", context="main")).displays[0]["text/plain"]
+            assert (await session.shell("python3 -c 'import lasting'")).ok
+        asked = len(index.asked)
+        async with runner.session(packages=["lasting"]) as session:
+            assert (await session.run("import lasting", context="another")).ok
+        assert len(index.asked) == asked, "it was installed again"
+        async with runner.session() as session:
+            assert "No module" in (await session.run("import lasting")).stderr
+        with pytest.raises(InstallFailed, match="missing"):
+            async with runner.session(packages=["missing"]):
+                pass
+
+
+async def test_a_session_of_javascript_has_packages_of_npm(index, config):
+    index.add_npm("leaf", "1.5.0", files={"index.js": "module.exports = require('./package.json').version"})
+    async with Runner.open(config) as runner, runner.session("javascript", packages=["leaf"]) as session:
+        result = await session.run("const leaf = require('leaf'); console.log(leaf)")
+        assert result.stdout == "1.5.0\n", result.stderr
+    async with Runner.open(replace(config, packages=())) as runner:
+        with pytest.raises(NotPermitted, match="leaf"):
+            async with runner.session("javascript", packages=["leaf"]):
+                pass
 
 
 async def test_those_who_ask_for_the_same_at_once_wait_for_one_installation(index, config):
@@ -257,8 +287,8 @@ async def test_a_package_of_npm_that_is_another_file_than_was_told_or_reaches_ou
     assert kept_packages() == []
 
 
-async def test_the_command_line_adds_packages_lists_them_and_removes_them(
-    index, config, tmp_path, sandbox_runner, docker_client
+async def test_programs_and_prompts_and_clients_get_packages_and_the_command_line_removes_them(
+    index, sandbox_runner
 ):
     digest = index.add_wheel("listed")
     settings = {"packages": "pip:listed", "pip_index": f"{index.url}/simple", "package_memory": "512m"}
@@ -267,11 +297,23 @@ async def test_the_command_line_adds_packages_lists_them_and_removes_them(
     # The record is this machine's own here; what is in it of others is left alone.
     done = sandbox_runner("run", *flags, "--package", "listed", *code)
     assert (done.returncode, done.stdout) == (0, "listed\n"), done.stderr
+    done = sandbox_runner("session", *flags, "--package", "listed", input=code[1])
+    assert (done.returncode, done.stdout) == (0, "listed\n"), done.stderr
+    with sdk_client(*flags) as client:
+        session = client.call("open_session", packages=["listed"]).structured_content["session"]
+        ran = client.call("run_code", language="python", code=code[1], session=session)
+        assert ran.structured_content["stdout"] == "listed\n", ran.content
+        ran = client.call("run_code", language="python", code="import absent", session=session)
+        assert "packages of another open_session" in ran.structured_content["notes"][0]
+        for tool, arguments in (("open_session", {}), ("run_code", {"session": session, "code": "1"})):
+            refused = client.call(tool, language="python", packages=["missing"], **arguments)
+            assert refused.structured_content["status"] == "refused"
     listed = sandbox_runner("packages", "--hashes").stdout
     (line,) = [line for line in listed.splitlines() if digest in line]
     assert line.split()[1:] == ["listed", "1.0", digest]
     assert "Removed" in sandbox_runner("packages", "--remove", line.split()[0]).stdout
     assert digest not in sandbox_runner("packages", "--hashes").stdout
-    refused = sandbox_runner("run", "--package", "listed", *code)
-    assert refused.returncode == 2
-    assert "'listed' is not allowed here" in refused.stderr
+    for words in (("run", *code), ("session",)):
+        refused = sandbox_runner(words[0], "--package", "listed", *words[1:])
+        assert refused.returncode == 2
+        assert "'listed' is not allowed here" in refused.stderr
