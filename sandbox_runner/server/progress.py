@@ -53,6 +53,13 @@ async def report_output(run: Run, reporter: Reporter) -> None:
             await reporter.say(f"{run.status} for {reporter.seconds} s")
 
 
+async def report_waiting(reporter: Reporter, what: str) -> None:
+    """Reports now and then that it is still ``what``, until this is cancelled."""
+    while True:
+        await anyio.sleep(_SILENCE)
+        await reporter.say(f"{what} for {reporter.seconds} s")
+
+
 def newest_first(output: str) -> str:
     """The lines of ``output``, the last one first: a one-line display shows where the program is."""
     return "\n".join(line for line in reversed(neutral(output).splitlines()) if line.strip())

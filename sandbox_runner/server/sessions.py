@@ -12,12 +12,13 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, CallToolResult
 
 from sandbox_runner.errors import EngineError, ImageNotFound, InvalidRequest, SandboxError
+from sandbox_runner.keeping import cancelled_group
 from sandbox_runner.languages import find_language
 from sandbox_runner.request import Limits, RunRequest
 from sandbox_runner.running import RunStream
 from sandbox_runner.server import arguments as ask
 from sandbox_runner.server.identity import principal_of
-from sandbox_runner.server.progress import Reporter
+from sandbox_runner.server.progress import Reporter, report_waiting
 from sandbox_runner.server.render import page, refused
 from sandbox_runner.server.reports import Report
 from sandbox_runner.server.runs import HIDDEN, Opening, Run
@@ -102,13 +103,16 @@ class Sessions:
             return runner.session(language, principal=principal, **asked)
 
         name = find_language(language).name
-        try:
+        reporter = Reporter(context, total=None)
+        async with cancelled_group() as tasks:
+            tasks.start_soon(report_waiting, reporter, "opening")
+            try:
+                return await self.service.sessions.open(principal, name, opening, most=most)
+            except ImageNotFound:
+                if not self.service.images.allowed:
+                    raise
+            await self.service.images.build(reporter.say)
             return await self.service.sessions.open(principal, name, opening, most=most)
-        except ImageNotFound:
-            if not self.service.images.allowed:
-                raise
-        await self.service.images.build(Reporter(context, total=None).say)
-        return await self.service.sessions.open(principal, name, opening, most=most)
 
 
 def find(service: Service, context: Context, handle: str) -> Session:

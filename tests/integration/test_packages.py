@@ -1,5 +1,6 @@
 """Packages that a run asks for: installed once, from the index alone, and nothing of them trusted."""
 
+import threading
 from dataclasses import replace
 
 import anyio
@@ -56,6 +57,11 @@ async def config(index, tmp_path, monkeypatch):
             await opened.discard(each.image)
 
 
+def flags(index, package) -> list[str]:
+    settings = {"packages": f"pip:{package}", "pip_index": f"{index.url}/simple", "package_memory": "512m"}
+    return [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+
+
 async def run(config, code, *packages, language="python", **more):
     async with Runner.open(config) as runner:
         return await runner.run(RunRequest(language=language, code=code, packages=packages, **more))
@@ -110,6 +116,23 @@ async def test_a_session_of_javascript_has_packages_of_npm(index, config):
         with pytest.raises(NotPermitted, match="leaf"):
             async with runner.session("javascript", packages=["leaf"]):
                 pass
+
+
+async def test_opening_a_session_tells_that_it_installs_and_can_be_cancelled(index):
+    index.add_wheel("slow")
+    index.files["/files/slow-1.0-py3-none-any.whl"] = PAUSE
+    told = threading.Event()
+
+    async def progress(_seconds, _total, message):
+        if "opening for" in message:
+            told.set()
+
+    with sdk_client(*flags(index, "slow")) as client:
+        opening = client.start("open_session", progress=progress, packages=["slow"])
+        assert told.wait(60)
+        opening.cancel()
+        assert client.call("list_sessions").structured_content["sessions"] == []
+        assert "open" in client.call("open_session").structured_content["status"]
 
 
 async def test_those_who_ask_for_the_same_at_once_wait_for_one_installation(index, config):
@@ -291,15 +314,14 @@ async def test_programs_and_prompts_and_clients_get_packages_and_the_command_lin
     index, sandbox_runner
 ):
     digest = index.add_wheel("listed")
-    settings = {"packages": "pip:listed", "pip_index": f"{index.url}/simple", "package_memory": "512m"}
-    flags = [flag for name, value in settings.items() for flag in ("--set", f"{name}={value}")]
+    settings = flags(index, "listed")
     code = ("-c", "import listed; print(listed.VALUE)")
     # The record is this machine's own here; what is in it of others is left alone.
-    done = sandbox_runner("run", *flags, "--package", "listed", *code)
+    done = sandbox_runner("run", *settings, "--package", "listed", *code)
     assert (done.returncode, done.stdout) == (0, "listed\n"), done.stderr
-    done = sandbox_runner("session", *flags, "--package", "listed", input=code[1])
+    done = sandbox_runner("session", *settings, "--package", "listed", input=code[1])
     assert (done.returncode, done.stdout) == (0, "listed\n"), done.stderr
-    with sdk_client(*flags) as client:
+    with sdk_client(*settings) as client:
         session = client.call("open_session", packages=["listed"]).structured_content["session"]
         ran = client.call("run_code", language="python", code=code[1], session=session)
         assert ran.structured_content["stdout"] == "listed\n", ran.content
