@@ -11,9 +11,14 @@ _SHELL_CLOSED = frozenset({"done", "fi", "esac", "}"})
 _SHELL_WORDS = re.compile(
     r"(?:^|(?<=[;&|\s]))(do|then|elif|case|\{|done|fi|esac|\})(?=$|[;&|\s)])", re.MULTILINE
 )
-_QUOTED = re.compile(r"\\.|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`(?:[^`\\]|\\.)*`", re.DOTALL)
-_LINE_ENDS = {"python": r"#[^\n]*", "bash": r"(?:^|(?<=\s))#[^\n]*"}
-_OTHERS = r"//[^\n]*|/\*.*?\*/"
+# Quotations and comments, whichever comes first; "s" also lets a quotation go over lines.
+_PYTHON = re.compile(r"""'[^'\n]*'|"[^"\n]*"|#[^\n]*""")
+_SHELL = re.compile(
+    r"""(?s:\\.|'[^']*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`)|(?:^|(?<=\s))#[^\n]*""", re.MULTILINE
+)
+_OTHERS = re.compile(
+    r"""(?s:\\.|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`|/\*.*?\*/)|//[^\n]*"""
+)
 
 
 def goes_on(language: str, text: str) -> bool:
@@ -86,13 +91,7 @@ def _heredoc(text: str) -> bool:
 
 def _bare(language: str, text: str) -> str:
     """``text`` without quotations and comments."""
-    without = _QUOTED.sub("", text) if language != "python" else re.sub(r"'[^'\n]*'|\"[^\"\n]*\"", "", text)
-    return re.sub(
-        _LINE_ENDS.get(language, _OTHERS),
-        "",
-        without,
-        flags=re.DOTALL if language not in _LINE_ENDS else re.MULTILINE,
-    )
+    return {"python": _PYTHON, "bash": _SHELL}.get(language, _OTHERS).sub("", text)
 
 
 def _unbalanced(bare: str) -> bool:

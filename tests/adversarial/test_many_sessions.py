@@ -1,11 +1,12 @@
 """Many sessions of two principals, used and ended at random in every way: none is left, none is crossed.
 
-SANDBOX_RUNNER_TEST_SESSIONS says how many; as many as a small machine bears are open at a time.
+SANDBOX_RUNNER_TEST_SESSIONS says how many, on each engine; as many as a small machine bears are open at once.
 """
 
 import os
 import random
 import secrets
+import signal
 from contextlib import suppress
 
 import anyio
@@ -13,6 +14,8 @@ import pytest
 
 from sandbox_runner import Config, Limits, Runner
 from sandbox_runner.engines.docker.inventory import list_runs
+from sandbox_runner.engines.oci import inventory as oci
+from sandbox_runner.engines.oci.bundles import Bundle
 from sandbox_runner.errors import InvalidRequest, SandboxError, SessionEnded
 from sandbox_runner.request import Principal
 from sandbox_runner.sessions.book import Book
@@ -43,31 +46,31 @@ async def use(session, secret):
     assert await session.read_file("secret") == secret.encode()
 
 
-async def closed(entry, _client):
+async def closed(entry, _kill):
     await entry.close()
 
 
-async def idled_out(entry, _client):
+async def idled_out(entry, _kill):
     entry.session._term.idle = 0.05
     with entry.session._term.used():
         pass  # so that the shorter time counts from here
 
 
-async def killed(entry, client):
+async def killed(entry, kill):
     """The container is killed behind our back; who uses the session next is told."""
     session = entry.session
-    client.kill(session._container.id)
+    kill(session._container.id)
     with suppress(SandboxError):
         await session.run("1")
 
 
-async def filled(entry, _client):
+async def filled(entry, _kill):
     result = await entry.session.run("x = bytearray(1 << 30)")
     assert not result.ok
     await entry.close()
 
 
-async def abandoned(entry, _client):
+async def abandoned(entry, _kill):
     """Its user goes away while code runs."""
     with anyio.move_on_after(0.2):
         await entry.session.run("import time; time.sleep(600)")
@@ -77,12 +80,23 @@ async def abandoned(entry, _client):
 FATES = (closed, idled_out, killed, filled, abandoned)
 
 
+@pytest.mark.parametrize("engine", ["docker", "oci"])
 async def test_sessions_end_in_every_way_and_none_is_left_and_none_is_crossed(
-    docker_client, nothing_left, chances
+    engine, docker_client, nothing_left, chances
 ):
     handles = {principal: [] for principal in PRINCIPALS}
     gate = anyio.Semaphore(AT_ONCE)
-    config = Config(engine="docker", max_concurrent=2 * AT_ONCE, pool_max=2)
+    config = Config(engine=engine, max_concurrent=2 * AT_ONCE, pool_max=2)
+
+    def kill(container):
+        if engine == "docker":
+            docker_client.kill(container)
+        else:
+            os.kill(Bundle(runner.instance, container).pid(), signal.SIGKILL)
+
+    def left(*, ahead):
+        listed = list_runs(docker_client) if engine == "docker" else oci.list_runs()
+        return [each for each in listed if each.instance == runner.instance and ahead >= each.ahead]
 
     async def live(number):
         principal = PRINCIPALS[number % 2]
@@ -99,7 +113,7 @@ async def test_sessions_end_in_every_way_and_none_is_left_and_none_is_crossed(
             for handle in handles[PRINCIPALS[1 - number % 2]][-3:]:
                 with pytest.raises(InvalidRequest, match="There is no session"):
                     book.find(handle, principal)
-            await fate(entry, docker_client)
+            await fate(entry, kill)
             with anyio.fail_after(WAIT):
                 await entry._gone.wait()
             with pytest.raises(SessionEnded):
@@ -111,9 +125,9 @@ async def test_sessions_end_in_every_way_and_none_is_left_and_none_is_crossed(
             for number in range(SESSIONS):
                 tasks.start_soon(live, number)
         reasons = {entry.reason for principal in PRINCIPALS for entry in book.of(principal)}
-        left = [run for run in list_runs(docker_client) if f":{os.getpid()}:" in run.owner and not run.ahead]
-        assert left == []
+        assert left(ahead=False) == []
         assert sum(len(book.of(principal)) for principal in PRINCIPALS) == SESSIONS
         assert any("was closed" in reason for reason in reasons)
         assert any("idle" in reason for reason in reasons)
         assert any("container" in reason for reason in reasons), reasons
+    assert left(ahead=True) == []

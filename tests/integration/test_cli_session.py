@@ -31,6 +31,19 @@ def test_piped_statements_run_one_after_another_in_one_state(sandbox_runner):
     assert (done.stdout, done.returncode) == ("1 /tmp\n2 /tmp\n", 3)
 
 
+@pytest.mark.usefixtures("nothing_left")
+def test_piped_javascript_shows_values_and_awaits_in_one_state(sandbox_runner):
+    lines = [
+        "const x = 6", "function f(y) { // it's {", "  return x * y", "}", "f(7)", "const x = 7; `${x}`",
+        "await Promise.resolve(x + 1)", "throw new Error('no')", "console.log('on')",
+    ]  # fmt: skip
+    done = sandbox_runner("session", "javascript", input="\n".join(lines))
+    assert (done.stdout, done.returncode) == ("42\n'7'\n8\non\n", 0), done.stderr
+    assert "Uncaught Error: no" in done.stderr
+    done = sandbox_runner("session", "js", input="1\nthrow 2")
+    assert (done.stdout, done.returncode) == ("1\n", 1)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -129,6 +142,27 @@ def test_a_person_types_interrupts_and_leaves(tmp_path):
         someone.sees(">>> ")
         someone.types("print('kept', x)\n")
         someone.sees("kept 41")
+        someone.sees(">>> ")
+        someone.types("\x04")
+        assert someone.process.wait(WAIT) == 0
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_a_person_interrupts_javascript_and_its_variables_are_kept(tmp_path):
+    with person(tmp_path, "javascript") as someone:
+        someone.sees(">>> ")
+        someone.types("let x = 41\n")
+        someone.sees(">>> ")
+        for endless in ("while (true) {}", "await new Promise(() => {})"):
+            someone.types(f"console.log('be' + 'gun'); {endless}\n")
+            someone.sees("begun")
+            someone.types("\x03")
+            someone.sees("Interrupted")
+            someone.sees(">>> ")
+        someone.types("[1, 2].map((n) => {\n")
+        someone.sees("... ")
+        someone.types("  return x + n })\n")
+        someone.sees("[ 42, 43 ]")
         someone.sees(">>> ")
         someone.types("\x04")
         assert someone.process.wait(WAIT) == 0

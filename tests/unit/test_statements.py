@@ -6,7 +6,10 @@ from sandbox_runner.cli.statements import goes_on, statements
 
 COMPLETE = {
     "python": ["x=1", "1+", "if 1:\n  x=1\n", "await x", "async def f():\n  await x\n", "x = 'it(', 2", "$"],
-    "javascript": ["f({a: '{'})", "function f() { return '{' } // {", "`a\nb`", "a /* ( */", ")"],
+    "javascript": [
+        "f({a: '{'})", "function f() { return '{' } // {", "`a\nb`", "a /* ( */", ")",
+        "f(1, // don't\n2) // can't",
+    ],
     "bash": [
         "for i in 1 2; do echo $i; done", "if true; then echo; fi", "f() { echo; }", "cat <<EOF\nx\nEOF",
         "echo don\\'t", "echo for", "case x in a) echo;; esac", "echo ${x} $(ls) # (", "echo '{' \"do\"",
@@ -16,7 +19,7 @@ BEGUN = {
     "python": [
         "for i in range(3):", "if 1:\n  x=1", "x = (1,", "x = \'\'\'a", "async def f():\n  await x", "@d",
     ],
-    "javascript": ["function f() {", "`a\nb", "const a = [1, // ]", "f(1,", "a \\"],
+    "javascript": ["function f() {", "`a\nb", "const a = [1, // ]", "f(1,", "a \\", "`// a", "f('//', {"],
     "bash": [
         "for i in 1 2", "for i in 1 2; do", "if true; then", "f() {", "cat <<EOF", "cat <<EOF\nEOF2",
         "echo 'a", "ls |", "true &&", "case x in", "while read x", "echo \\",
