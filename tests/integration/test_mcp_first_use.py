@@ -34,7 +34,7 @@ def run(server):
 def test_without_an_engine_it_starts_and_says_what_to_run():
     with pipe(env=NOWHERE) as server:
         listed = server.answer(server.request("tools/list"))["result"]["tools"]
-        assert len(listed) == 7
+        assert {"run_code", "open_session"} <= {tool["name"] for tool in listed}
         result = run(server)
         assert result["isError"] is True
         assert result["structuredContent"]["status"] == "failed"
