@@ -8,6 +8,9 @@ Nothing is run and nothing is isolated: a function of the test tells what each p
 What is asked for is checked as on a real engine, limits included, and so are the outcomes: a program
 that prints too much, takes too long or needs too much memory ends as it would. The function may be
 ``async``: until it returns the program runs, and can be cancelled.
+
+Code of a session comes as the ``value`` of a job whose ``kernel`` tells the language and the context; what
+the code before it left behind is for the function to remember.
 """
 
 import os
@@ -41,7 +44,8 @@ _PIECE = 64 * 1024
 class Reply:
     """What a program does. Times are seconds and pass at once, sizes bytes.
 
-    With a ``signal`` it was ended by that one, and has no exit code.
+    With a ``signal`` it was ended by that one, and has no exit code. In a session ``state_lost`` tells that
+    its kernel ended with it.
     """
 
     stdout: bytes = b""
@@ -53,6 +57,7 @@ class Reply:
     peak_memory: int = 0
     artifacts: tuple[Artifact, ...] = ()
     value: bytes | None = None
+    state_lost: bool = False
 
 
 Answer = Callable[[Job], Reply | Awaitable[Reply]]
@@ -156,6 +161,7 @@ class FakeContainer:
     async def execute(self, job: Job, emit: Emit) -> Exited:
         """Does what the test's function says, within the job's limits."""
         began = anyio.current_time()
+        self._cancelled = False
         if not self._dead.is_set():
             await emit(Started(self._run_id))
         reply = None
@@ -256,6 +262,8 @@ async def _finish(reply: Reply, job: Job, emit: Emit) -> Exited:
         signal=reply.signal,
         usage=usage,
         value=reply.value if job.value is not None else None,
+        reason="kernel_restarted" if reply.state_lost else "",
+        state_lost=reply.state_lost,
     )
 
 

@@ -36,6 +36,9 @@ PROMISES = {
     "limit.output": "A program that prints more is `output_limit`, and no byte more than that arrives.",
     "cancel.ends": "`cancel` ends the program, which is `cancelled`.",
     "cancel.harmless": "`cancel` before a job and twice does no harm.",
+    "session.kept": "A job of a session ends with its own processes; kernels keep theirs, and their state.",
+    "session.cancelled": "`cancel` interrupts a kernel's code, which is `cancelled`; the state is kept.",
+    "session.lost": "A kernel that ends loses its state, which is told; others keep theirs, the next is new.",
 }
 
 

@@ -13,7 +13,7 @@ from functools import partial
 
 import docker.errors
 from anyio import to_thread
-from programs import answer
+from programs import answering
 
 from sandbox_runner import Config
 from sandbox_runner.definitions import REPOSITORY, image_tag
@@ -36,7 +36,7 @@ class Bench:
     """An engine under test. What is done behind its back is done at once, without it.
 
     ``rename(image, name)`` lets ``name`` mean our image ``image``. ``unusable`` is a setting with which
-    nothing can be made.
+    nothing can be made. ``streams``: output arrives while its program runs.
     """
 
     engine: Engine
@@ -47,6 +47,7 @@ class Bench:
     everything: Callable[[], list[str]]
     rename: Callable[[str, str], None]
     unusable: Callable[[], None]
+    streams: bool = True
 
 
 @asynccontextmanager
@@ -136,7 +137,7 @@ async def _oci(runtime: str) -> AsyncIterator[Bench]:
 
 @asynccontextmanager
 async def _fake() -> AsyncIterator[Bench]:
-    engine = FakeEngine(answer)
+    engine = FakeEngine(answering())
 
     def refuse() -> None:
         engine.refusal = StartFailed("It cannot be made.")
@@ -153,6 +154,7 @@ async def _fake() -> AsyncIterator[Bench]:
         everything=lambda: sorted(engine.live),
         rename=rename,
         unusable=refuse,
+        streams=False,
     )
 
 

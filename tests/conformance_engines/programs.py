@@ -52,6 +52,13 @@ GIVEN_BACK = ("sh", "-c", "printf one > a.txt; printf two > b.log")
 COMPUTES = ("sh", "-c", "while :; do :; done")
 HOGS = (*_PYTHON, "x = b'x' * (256 << 20)")
 PRINTS = ("sh", "-c", "head -c 3000000 /dev/zero")
+LEAVES = ("sh", "-c", "sleep 1000 & echo $! > own")
+LOOKS = ("sh", "-c", "kill -0 $(cat pid) && ! grep -q sleep /proc/$(cat own)/cmdline 2>/dev/null")
+# For kernels of bash.
+BEGINS = "x=1; sleep 1000 & echo $! > pid"
+TELLS = 'echo "[$x]"'
+WAITS = "echo up; sleep 1000"
+ENDS = "exit 3"
 
 _TOLD: dict[tuple[str, ...], Told] = {
     CAT: _cat,
@@ -67,11 +74,33 @@ _TOLD: dict[tuple[str, ...], Told] = {
     COMPUTES: _says(cpu_time=100.0),
     HOGS: _says(peak_memory=256 * MIB),
     PRINTS: _says(stdout=bytes(3_000_000)),
+    LEAVES: _says(),
+    LOOKS: _says(),
 }
 
 
-def answer(job: Job) -> Reply | Awaitable[Reply]:
-    """What FakeEngine is told of ``job``."""
-    if job.value is not None:
-        return Reply(value=b'{"doubled": 42}')
-    return _TOLD[tuple(job.argv)](job)
+def answering() -> Told:
+    """What a FakeEngine is told of its jobs. Its kernels remember that `BEGINS` was run."""
+    kept: set[str] = set()
+
+    def answer(job: Job) -> Reply | Awaitable[Reply]:
+        if job.kernel is not None:
+            return _cell(job, job.kernel, kept)
+        if job.value is not None:
+            return Reply(value=b'{"doubled": 42}')
+        return _TOLD[tuple(job.argv)](job)
+
+    return answer
+
+
+def _cell(job: Job, kernel: str, kept: set[str]) -> Reply | Awaitable[Reply]:
+    code = (job.value or b"").decode()
+    if code == BEGINS:
+        kept.add(kernel)
+        return Reply()
+    if code == TELLS:
+        return Reply(stdout=b"[1]\n" if kernel in kept else b"[]\n")
+    if code == ENDS:
+        kept.discard(kernel)
+        return Reply(exit_code=3, state_lost=True)
+    return _sleep(job)

@@ -1,5 +1,7 @@
 """The engine in memory as a user's tests use it."""
 
+import json
+
 import anyio
 import pytest
 
@@ -76,3 +78,35 @@ async def test_what_a_function_of_the_test_raises_arrives():
     with pytest.raises(ZeroDivisionError):
         async with fake_runner(answer) as runner:
             await runner.run(RunRequest(command=["x"]))
+
+
+async def test_code_of_a_session_comes_with_its_kernel_and_what_it_left_is_for_the_function():
+    variables: dict[str, dict] = {}
+
+    async def answer(job) -> Reply:
+        if job.kernel is None:
+            return Reply(stdout=b"a command")
+        if job.value == b"sleep":
+            await anyio.sleep_forever()
+        if job.value == b"exit":
+            variables.pop(job.kernel)
+            return Reply(exit_code=3, state_lost=True)
+        kept = variables.setdefault(job.kernel, {})
+        exec(job.value, kept)
+        shown = json.dumps({"data": {"text/plain": str(kept.get("x"))}, "metadata": {}})
+        return Reply(value=shown.encode())
+
+    async with fake_runner(answer) as runner, runner.session("python") as session:
+        await session.run("x = 20")
+        assert (await session.run("x += 1")).displays[0] == {"text/plain": "21"}
+        assert (await session.run("pass", context="other")).displays[0] == {"text/plain": "None"}
+        assert sorted(variables) == ["python/main", "python/other"]
+        async with session.stream("sleep") as run:
+            session.interrupt()
+            assert (await run.result()).status == "cancelled"
+        slow = await session.run("sleep", limits=Limits(wall_time=0.01))
+        assert (slow.status, slow.state_lost) == ("timed_out", False)
+        assert (await session.command(["ls"])).stdout == "a command"
+        ended = await session.run("exit")
+        assert (ended.exit_code, ended.state_lost, ended.reason) == (3, True, "kernel_restarted")
+        assert (await session.run("pass")).displays[0] == {"text/plain": "None"}
