@@ -84,8 +84,12 @@ def _in_a_network_of_its_own(call: Callable[[], T]) -> T:
 
 
 def _exported(client: APIClient) -> Iterator[bytes]:
-    """Our images as one archive, in which what they share is once; the SDK exports but one at a time."""
-    tags = [image_tag(name) for name in image_names() if has_agent(name)]
+    """Those of our images that are built, as one archive: what they share is once in it.
+
+    The SDK exports but one at a time.
+    """
+    ours = [image_tag(name) for name in image_names() if has_agent(name)]
+    tags = [tag for tag in ours if client.images(tag, quiet=True)]
     with client._get(client._url("/images/get"), params={"names": tags}, stream=True) as answer:
         yield from answer.iter_content(1 << 20)
 
