@@ -5,6 +5,7 @@ import sys
 from collections import deque
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from doctor_controls import (
     runner_without,
 )
 
-from sandbox_runner import runner as runner_module
+from sandbox_runner import running
 from sandbox_runner.config import Config
 from sandbox_runner.doctor import PROBES, diagnose, examine
 from sandbox_runner.doctor.life import find_left, find_left_by_killed_owner
@@ -91,9 +92,8 @@ async def test_the_agent_refuses_to_share_process_ids_so_that_every_probe_is_red
 
 
 async def test_output_that_is_kept_without_bound_is_found(monkeypatch):
-    monkeypatch.setattr(
-        runner_module, "Collector", lambda run_id, *, capture: Collector(run_id, capture=1 << 30)
-    )
+    unbounded = partial(Collector, capture=1 << 30)
+    monkeypatch.setattr(running, "Collector", lambda run_id, *, capture, displays: unbounded(run_id))
     assert set(not_held(await findings_of(NOTHING_CHANGED, monkeypatch))) == {"out.bounded/capture"}
 
 
