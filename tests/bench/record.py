@@ -1,7 +1,8 @@
 """The README's figures: measured, kept in results/, and shown between two markers.
 
-    python tests/bench/record.py             measures (20 minutes on an otherwise idle machine), writes all
-    python tests/bench/record.py --rewrite   writes the README's section of the kept result again
+    python tests/bench/record.py                  measures (20 minutes, nothing else running), writes all
+    python tests/bench/record.py --only session   measures that, and puts it into the kept result
+    python tests/bench/record.py --rewrite        writes the README's section of the kept result again
 
 A test compares the README with what `section` makes of the kept result.
 """
@@ -10,9 +11,14 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import anyio
+
+from sandbox_runner.bench.chart import drawn
 from sandbox_runner.bench.report import number
+from sandbox_runner.config import load_config
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -70,6 +76,7 @@ def _where(document) -> str:
         f"{facts['date'][:10]}, version {facts['sandbox_runner']}, {machine}, {system}. "
         f"The bare python is {document['baseline']}. "
         "Medians, with the 99th percentile in parentheses; of several ways the best."
+        + "".join(f" Measured apart: {name} ({date})." for name, date in document.get("apart", {}).items())
     )
 
 
@@ -123,11 +130,36 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def joined(kept, measured):
+    """``kept``, with the measures of ``measured`` in the place of its own, and when they were made."""
+    names = sorted({figure["name"] for figure in measured["figures"]})
+    return {
+        **kept,
+        "missing": {**kept["missing"], **measured["missing"]},
+        "apart": {**kept.get("apart", {}), **dict.fromkeys(names, measured["facts"]["date"])},
+        "figures": [each for each in kept["figures"] if each["name"] not in names] + measured["figures"],
+    }
+
+
+def _measured(arguments):
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "figures.json")
+        command = [sys.executable, "-m", "sandbox_runner", "bench", *arguments]
+        subprocess.run([*command, "--json", file], check=True)
+        return json.loads(file.read_text("utf-8"))
+
+
+def _keep(document) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    CHART.write_bytes(anyio.run(drawn, document, load_config().config))
+
+
 def main() -> None:
-    if sys.argv[1:] != ["--rewrite"]:
-        RESULTS.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "sandbox_runner", "bench", *sys.argv[1:]]
-        subprocess.run([*command, "--json", RESULT, "--chart", CHART], check=True)
+    arguments = sys.argv[1:]
+    if arguments != ["--rewrite"]:
+        document = _measured(arguments)
+        _keep(joined(recorded(), document) if "--only" in arguments else document)
     before, _, after = README.read_text("utf-8").split(MARKER)
     README.write_text(f"{before}{MARKER}\n{section(recorded())}\n{MARKER}{after}", "utf-8")
 

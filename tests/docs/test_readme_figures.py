@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
-from record import CHART, COLUMNS, in_readme, recorded, section
+from record import CHART, COLUMNS, in_readme, joined, recorded, section
 
 
 def figure(name, engine, **more):
@@ -61,3 +61,11 @@ def test_the_section_tells_the_machine_the_medians_and_whether_bars_are_met():
     assert "| cold: a fresh container, until the result, ms | 2 (4) | 0.5 (4) |" in shown
     assert "| 123 |  |" in shown
     assert "| cold | oci+crun |  | p50 <= 3 x bare python | p50 2 ms, 2.5 x bare python | yes |" in shown
+
+
+def test_a_measure_made_apart_replaces_its_own_and_says_when():
+    kept = document(figure("cold", "oci+crun"), figure("session", "oci+crun", values={"p50": 9}))
+    shown = section(joined(kept, document(figure("session", "oci+crun", values={"p50": 1.5}))))
+    assert "Measured apart: session (2026-01-02 03:04)." in shown
+    assert "| session: a step, until the result, ms | 1.5 (4) |" in shown
+    assert "| cold: a fresh container, until the result, ms | 2 (4) |" in shown
