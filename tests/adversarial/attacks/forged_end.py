@@ -5,7 +5,7 @@ import struct
 
 from attempts import attempt, done
 
-BODY = struct.pack(">BidQQQQQQQQQ", 0, 99, 0.5, 1, 1, 0, 0, 0, 0, 0, 0, 0)
+BODY = struct.pack(">BidQQQQQQQQQQ", 0, 99, 0.5, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0)
 FRAME = struct.pack(">BBHI", 0x45, 0, 1, len(BODY)) + BODY
 WRAPPED = struct.pack(">BxxxI", 1, len(FRAME)) + FRAME
 
