@@ -135,7 +135,6 @@ def joined(kept, measured):
     names = sorted({figure["name"] for figure in measured["figures"]})
     return {
         **kept,
-        "missing": {**kept["missing"], **measured["missing"]},
         "apart": {**kept.get("apart", {}), **dict.fromkeys(names, measured["facts"]["date"])},
         "figures": [each for each in kept["figures"] if each["name"] not in names] + measured["figures"],
     }
