@@ -43,6 +43,8 @@ def uninstall(
     for kept in kept_packages() if folder == state_folder() else ():
         forget_packages(kept)
     shutil.rmtree(folder / "snapshots", ignore_errors=True)
+    for history in folder.glob("history-*"):
+        history.unlink()
     left: list[str] = []
     try:
         api = connect()

@@ -127,6 +127,15 @@ def test_uninstalling_where_nothing_was_set_up_changes_nothing(tmp_path, monkeyp
     assert not (tmp_path / "none").exists()
 
 
+def test_uninstalling_takes_away_what_sessions_have_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path / "no-engine"))
+    for kept in ("snapshots/one.tar.gz", "history-python"):
+        (tmp_path / kept).parent.mkdir(exist_ok=True)
+        (tmp_path / kept).touch()
+    uninstall(nobody_answers, folder=tmp_path, report=lambda progress: None)
+    assert not [*tmp_path.glob("snapshots"), *tmp_path.glob("history-*")]
+
+
 def test_a_command_hands_on_its_lines_and_keeps_the_last():
     lines = []
     code = "import sys\nfor n in range(20): print(n)\nprint('end', file=sys.stderr)"
