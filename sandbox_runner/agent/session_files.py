@@ -102,7 +102,7 @@ def write_file(path: str, mode: str, size: str) -> None:
         _copy(file, int(size))
         os.fchmod(file, int(mode, 8))
         os.rename(unfinished, parts[-1], src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
+    except BaseException:  # an interrupt, too, leaves no half of a file
         os.unlink(unfinished, dir_fd=folder)
         raise
     _tell(size=int(size))

@@ -99,11 +99,9 @@ class Config:
     refused_packages: tuple[str, ...] = _setting(
         (), PACKAGES, "Patterns of packages that are refused, also where an allowed one needs them."
     )
-    pip_index: str | None = _setting(
-        None, INDEX, "The index that pip installs from; none means https://pypi.org/simple."
-    )
+    pip_index: str | None = _setting(None, INDEX, "The index that pip installs from; none means PyPI.")
     npm_registry: str | None = _setting(
-        None, INDEX, "The registry that npm installs from; none means https://registry.npmjs.org."
+        None, INDEX, "The registry that npm installs from; none means the npm registry."
     )
     package_hosts: tuple[str, ...] = _setting(
         (), WORDS, "Other hosts, as HOST or HOST:PORT, that these may have packages fetched from."

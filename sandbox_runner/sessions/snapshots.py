@@ -59,15 +59,17 @@ class Snapshots:
         snapshot_id = secrets.token_urlsafe(24)
         data = self._folder / f"{_name(snapshot_id)}.tar.gz"
         unfinished = data.with_suffix(".part")
+        record = data.with_suffix("").with_suffix(".json")
         try:
             async with contextlib.aclosing(packed):
                 size, digest = await self._write(unfinished, principal, packed)
+            # Before the data has its name: nobody would find, count or remove what has no record.
+            record.write_text(json.dumps(asdict(Snapshot(principal.id, size, digest, time.time()))))
             unfinished.rename(data)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
+        except BaseException:  # a cancellation, too, leaves nothing
+            for file in (unfinished, record):
+                file.unlink(missing_ok=True)
             raise
-        known = json.dumps(asdict(Snapshot(principal.id, size, digest, time.time())))
-        data.with_suffix("").with_suffix(".json").write_text(known)
         return snapshot_id
 
     async def read(self, snapshot_id: str, principal: Principal) -> AsyncGenerator[bytes, None]:

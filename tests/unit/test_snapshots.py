@@ -1,5 +1,8 @@
 """Snapshots as they are stored: whose, how many bytes, for how long, and whether they are still whole."""
 
+import errno
+from pathlib import Path
+
 import pytest
 
 from sandbox_runner.errors import InvalidRequest, LimitExceeded, QuotaExceeded
@@ -65,6 +68,17 @@ async def test_one_that_is_too_large_or_breaks_off_leaves_nothing(tmp_path):
 
     with pytest.raises(InvalidRequest):
         await store(tmp_path).keep(ALICE, broken())
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_one_that_cannot_be_recorded_leaves_nothing(tmp_path, monkeypatch):
+    def full(file, text):
+        file.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        await store(tmp_path).keep(ALICE, pieces(b"x"))
     assert list(tmp_path.iterdir()) == []
 
 
