@@ -3,9 +3,9 @@
 import argparse
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ keys:
 
 Piped input is run statement by statement, as 'python -i' does; the exit status is that of the last one."""
 _HISTORY = 1000  # lines
+_LOOK = 0.2  # seconds; a signal that comes just before a wait does not end it (signal(7), pthread_cond_wait)
 _PROMPT, _MORE = ">>> ", "... "
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -117,7 +118,7 @@ def _converse(portal: "BlockingPortal", session: "Session", config: Config, limi
     def run(code: str) -> None:
         nonlocal status
         try:
-            result = _follow(portal, session, portal.start_task_soon(_run, session, code, terminal))
+            result = _follow(portal, session, code, terminal)
         except SessionEnded:
             raise
         except RequestRejected as error:
@@ -178,17 +179,20 @@ async def _run(session: "Session", code: str, terminal: "Terminal") -> "RunResul
     return result
 
 
-def _follow(portal: "BlockingPortal", session: "Session", running: "Future[RunResult]") -> "RunResult":
-    """The result of what runs; Ctrl-C meanwhile interrupts it, and the session goes on."""
-    interrupted = False
-    while True:
-        try:
-            result = running.result()
-        except KeyboardInterrupt:
-            portal.call(partial(session.interrupt, at_once=interrupted))
-            interrupted = True
-        else:
-            return result
+def _follow(portal: "BlockingPortal", session: "Session", code: str, terminal: "Terminal") -> "RunResult":
+    """The result of ``code``; Ctrl-C meanwhile interrupts it, and the session goes on."""
+    asked: list[Future[None]] = []
+
+    def interrupt(_number: int, _frame: object) -> None:
+        asked.append(portal.start_task_soon(partial(session.interrupt, at_once=bool(asked))))
+
+    with _handled([signal.SIGINT], interrupt):
+        running = portal.start_task_soon(_run, session, code, terminal)
+        while not running.done():
+            wait([running], _LOOK)
+        for interrupted in asked:  # so that none of them meets the next statement
+            interrupted.result()
+    return running.result()
 
 
 def _say_outcome(result: "RunResult", limits: ResolvedLimits, config: Config) -> None:
@@ -222,16 +226,20 @@ def _history(language: Language) -> Iterator[None]:
             file.chmod(0o600)
 
 
-@contextmanager
-def _ending_signals() -> Iterator[None]:
+def _ending_signals() -> AbstractContextManager[None]:
     """Within it SIGTERM and SIGHUP close the session before this program ends."""
 
     def end(number: int, _frame: object) -> None:
         sys.exit(128 + number)
 
-    previous = {number: signal.signal(number, end) for number in _ENDING}
+    return _handled(_ENDING, end)
+
+
+@contextmanager
+def _handled(numbers: Iterable[int], handler: Callable[[int, object], None]) -> Iterator[None]:
+    previous = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)
