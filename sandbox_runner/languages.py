@@ -29,10 +29,10 @@
 workspace `run` finds there. Where it does not exit with 0 `run` is not run.
 
 With `warm` an interpreter waits for a program that takes no arguments: "fork" makes it a fork of PID 1,
-which is Python and divides itself (see `agent.usercustomize`); "start" has the agent start the command
-`run`, which must read a byte from descriptor 1000 before it looks at the program. `preload` goes with
-"fork"; each module costs every waiting container its memory, and must neither print nor look at the
-workspace as it is imported.
+which is Python and divides itself (see `agent.usercustomize`), and in a session it becomes the kernel;
+"start" has the agent start the command `run`, which must read a byte from descriptor 1000 before it looks
+at the program. `preload` goes with "fork"; each module costs every waiting container its memory, and must
+neither print nor look at the workspace as it is imported.
 
 What `function` runs finds a JSON text on descriptor 3, calls the code's function `execute`
 with its value, and writes what that returned to descriptor 4, as JSON. What `display` runs writes

@@ -173,6 +173,7 @@ def main():
     sys.modules["__main__"] = module
     namespace = vars(module)
     sys.argv = [""]
+    sys.path_importer_cache.pop(sys.path[0], None)  # where it was found: no cell looks there
     sys.path[0] = ""
     signal.signal(signal.SIGINT, on_interrupt)
     cells_to_run = open(CODE, "rb")

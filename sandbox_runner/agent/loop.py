@@ -27,6 +27,7 @@ _FILE_KINDS = (protocol.FILE, protocol.FILE_DATA, protocol.FILE_END)
 _RUN_KINDS = (protocol.STDIN, protocol.STDIN_EOF, protocol.SIGNAL, protocol.CANCEL)
 _LONGEST_WAIT = 3600  # seconds
 _WAKEUPS = 4096  # bytes, each a SIGCHLD
+_BLANK = 32  # below it are no characters of a name, but what `Waiting` is told else
 
 
 class Agent:
@@ -171,7 +172,7 @@ def _receive(agent: Agent, kind: int, payload: bytes) -> None:
 
 
 def _preload(agent: Agent, names: bytes) -> None:
-    if not 0 < len(names) <= protocol.MAX_PRELOAD or b"\0" in names:
+    if len(names) > protocol.MAX_PRELOAD or min(names, default=0) < _BLANK:
         raise ProtocolError("a PRELOAD that is too long, or none")
     if not agent.waiting or not agent.waiting.load(names):
         _tell_preloaded(agent, 0)
@@ -212,8 +213,8 @@ def _start_program(agent: Agent, number: int, job: protocol.Job, started: float)
 
 
 def _start_in_kernel(agent: Agent, number: int, job: protocol.Job, started: float) -> None:
-    kernel, state_lost = _kernel(agent, job)
-    agent.channel.send(protocol.STARTED, number, b"\0")
+    kernel, flags, state_lost = _kernel(agent, job)
+    agent.channel.send(protocol.STARTED, number, bytes([flags]))
     code = agent.value.take_out()
     agent.value = Value()
     agent.run = KernelRun(
@@ -229,31 +230,35 @@ def _start_in_kernel(agent: Agent, number: int, job: protocol.Job, started: floa
     )
 
 
-def _kernel(agent: Agent, job: protocol.Job) -> tuple[Kernel, bool]:
-    """The kernel for ``job``, and whether it is in the place of one that has ended meanwhile."""
+def _kernel(agent: Agent, job: protocol.Job) -> tuple[Kernel, int, bool]:
+    """The kernel for ``job``, the flags of STARTED, and whether it replaces one that has ended meanwhile."""
     kernel = agent.kernels.get(job.kernel)
     if kernel and kernel.ended < 0:
-        return kernel, False
+        return kernel, 0, False
     if kernel:
         kernel.close()
         del agent.kernels[job.kernel]
     if len(agent.kernels) >= protocol.MAX_KERNELS:
         raise OSError(EAGAIN, "there are as many kernels as there may be", job.kernel)
-    _end_waiting(agent)
-    agent.kernels[job.kernel] = start_kernel(job, home=agent.workspace.root, oom_score=agent.oom_score)
-    return agent.kernels[job.kernel], bool(kernel)
+    agent.kernels[job.kernel], flags = _new_kernel(agent, job)
+    return agent.kernels[job.kernel], flags, bool(kernel)
 
 
-def _end_waiting(agent: Agent) -> None:
+def _new_kernel(agent: Agent, job: protocol.Job) -> tuple[Kernel, int]:
     waiting, agent.waiting = agent.waiting, None
     if waiting:
+        kernel = waiting.begin_kernel(job)
+        if kernel:
+            return kernel, protocol.WARM
         waiting.end()
+    return start_kernel(job, home=agent.workspace.root, oom_score=agent.oom_score), 0
 
 
 def _program(agent: Agent, job: protocol.Job) -> tuple[Program, int]:
-    """The program of ``job``, and the flags of STARTED."""
-    waiting, agent.waiting = agent.waiting, None
-    if waiting:
+    """The program of ``job``, and the flags of STARTED. In a session the kernel may still be to come."""
+    waiting = agent.waiting
+    if waiting and not (job.session and waiting.can_be_kernel):
+        agent.waiting = None
         if not job.session and waiting.begin(job, agent.value):
             return waiting.program, protocol.WARM
         waiting.end()

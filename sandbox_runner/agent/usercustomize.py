@@ -4,6 +4,7 @@ In PID 1 it makes two of the one interpreter that has come up: PID 1 goes on as 
 waits here to be the program. Once told, the child lets the import return, and Python does what it would
 have done: opens the program's file, runs it in `__main__`, and exits. Nothing of ours is on its stack,
 and what it finds is what any `python3 main.py` finds, made by Python itself from the same environment.
+Told to be a session's kernel it is, in the same way, what any `python3` with the kernel's folder is.
 
 Where the container's command names a file that is there, or PID 1 is some other Python, this does nothing.
 """
@@ -26,6 +27,7 @@ _MODULES = (  # each after those it imports
 _MUCH = 1 << 16  # bytes, more than any of them has
 _FORMAT, _PIPES = 0o170000, (0o010000, 0o140000)  # pipe, socket
 PROGRAM = ["main.py"]  # the arguments of Python's in images/python/language.toml
+KERNEL = "/usr/lib/sandbox-runner/kernel"  # and those of its kernel
 
 
 def _divide() -> None:
@@ -69,7 +71,7 @@ def _be_the_agent(child: tuple[int, int, int, tuple[int, int, int]] | None) -> N
             for pipe in (stdin, stdout, stderr):
                 posix.set_blocking(pipe, False)
             program = Program(pid, stdin=stdin, stdout=stdout, stderr=stderr)
-            main(Waiting(program, own_job(sys.orig_argv), begin=begin, answers=answers))
+            main(Waiting(program, own_job(sys.orig_argv), begin=begin, answers=answers, kernel=KERNEL))
     except BaseException:  # noqa: BLE001 - shown, and then PID 1 ends
         sys.excepthook(*sys.exc_info())
     finally:
@@ -135,13 +137,24 @@ def _be_the_program(begin: int, answers: int, stdio: tuple[int, int, int]) -> No
     posix.dup2(begin, 3)
     posix.dup2(answers, 4)
     posix.closerange(5, 1 << 16)
-    told = posix.read(3, 4096)
-    while told and told != b"\0":
-        posix.write(4, _load(told.decode().split()).encode())
-        told = posix.read(3, 4096)
+    told = posix.read(3, 1)  # no more: what follows may be the kernel's
+    while told > b"\1":
+        posix.write(4, _load((told + posix.read(3, 4096)).decode().split()).encode())
+        told = posix.read(3, 1)
+    if told == b"\1":
+        _be_the_kernel()
+        return
     posix.closerange(3, 5)
     if not told:
         posix._exit(1)
+
+
+def _be_the_kernel() -> None:
+    """Has Python take the program's file for the kernel's folder, and so run what is in that.
+
+    Descriptors 3 and 4 are already what they are to a kernel.
+    """
+    sys.path_importer_cache[f"{posix.getcwd()}/{PROGRAM[0]}"] = sys.path_hooks[-1](KERNEL)
 
 
 def _load(names: list[str]) -> str:

@@ -1,8 +1,12 @@
-"""The interpreter that waits to be the program: started before there is a job, by `usercustomize` or here."""
+"""The interpreter that waits to be the program: started before there is a job, by `usercustomize` or here.
+
+That of `usercustomize` can be a session's kernel instead.
+"""
 
 import _signal  # type: ignore[import-not-found]  # what `signal` wraps
 import posix
 
+from .kernel import Kernel
 from .program import Program, close, spawn
 from .protocol import Job
 from .value import Value
@@ -13,17 +17,28 @@ _USER_SITE = ".local"  # a program's own packages, which Python looks for as it 
 
 
 class Waiting:
-    """It takes no other job than one with its own command, environment and folder."""
+    """It takes no other job than one with its own command, environment and folder.
 
-    __slots__ = ("_answer", "_begin", "_job", "answers", "loading", "program")
+    ``kernel``, unless empty, is what it can be run with to be a kernel, in the same environment and folder.
+    """
 
-    def __init__(self, program: Program, job: Job, *, begin: int, answers: int = -1) -> None:
+    __slots__ = ("_answer", "_begin", "_job", "_kernel", "answers", "loading", "program")
+
+    def __init__(
+        self, program: Program, job: Job, *, begin: int, answers: int = -1, kernel: str = ""
+    ) -> None:
         self.program = program
         self.answers = answers
         self.loading = False
         self._answer = b""
         self._job = job
         self._begin = begin
+        self._kernel = [job.argv[0], kernel.encode()] if kernel else []
+
+    @property
+    def can_be_kernel(self) -> bool:
+        """Whether it is worth keeping for a kernel that may come."""
+        return bool(self._kernel) and not self.loading and not self._answer
 
     def load(self, names: bytes) -> bool:
         """Has it import modules, which `take_answer` tells the end of. False where it cannot."""
@@ -37,7 +52,21 @@ class Waiting:
 
     def begin(self, job: Job, value: Value) -> bool:
         """Lets it run the program of ``job``. False where it cannot be that; then call `end`."""
-        return self._is(job) and not value.descriptors() and not self._shadowed() and self._write(b"\0")
+        same = job.argv == self._job.argv and self._has_place_of(job)
+        return same and not value.descriptors() and not self._shadowed() and self._write(b"\0")
+
+    def begin_kernel(self, job: Job) -> Kernel | None:
+        """Lets it be the kernel of ``job``. None where it cannot be that; then call `end`."""
+        same = self.can_be_kernel and job.argv == self._kernel and self._has_place_of(job)
+        if not same or not self._write(b"\1"):
+            return None
+        posix.set_blocking(self._begin, False)
+        posix.set_blocking(self.answers, False)
+        try:
+            # A second one, as the number of the first may not become free: see `usercustomize`.
+            return Kernel(self.program, code_pipe=posix.dup(self._begin), message_pipe=self.answers)
+        except OSError:
+            return None
 
     def end(self) -> None:
         """Kills it, unless it has ended, and closes its pipes."""
@@ -48,9 +77,8 @@ class Waiting:
             pass
         close([self.program.stdin, self.program.stdout, self.program.stderr])
 
-    def _is(self, job: Job) -> bool:
-        own = self._job
-        same = job.argv == own.argv and job.env == own.env and job.cwd == own.cwd
+    def _has_place_of(self, job: Job) -> bool:
+        same = job.env == self._job.env and job.cwd == self._job.cwd
         return same and not posix.access(_USER_SITE, posix.F_OK)
 
     def _shadowed(self) -> bool:

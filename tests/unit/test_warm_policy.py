@@ -7,9 +7,9 @@ import pytest
 from sandbox_runner import hardening
 from sandbox_runner.config import Config
 from sandbox_runner.languages import Language, find_language
-from sandbox_runner.policy import admit
+from sandbox_runner.policy import admit, admit_session, admit_step
 from sandbox_runner.request import LOCAL_USER, RunRequest
-from sandbox_runner.spec import Admission, Image, Placement
+from sandbox_runner.spec import Admission, ContainerSpec, Image, Job, Placement
 
 PLACEMENT = Placement(run_id="0" * 16, instance="i", owner="o", uid=23456, created=1_700_000_000)
 
@@ -66,3 +66,30 @@ def test_javascript_is_run_by_what_the_agent_has_started():
 def test_an_image_without_the_agent_runs_the_program_itself():
     result = admitted(agent=False, image="debian")
     assert (result.spec.argv, result.spec.env) == (result.job.argv, result.job.env)
+
+
+def session(language: str) -> tuple[ContainerSpec, Job]:
+    """A session's container, and its first step."""
+    named, request = find_language(language), RunRequest(language=language, code="1")
+    policy, image = Config().policy(), Image("sha256:0", "an image", agent=True)
+    spec = admit_session(
+        policy, request, LOCAL_USER, language=named, image=image, placement=PLACEMENT, ttl=60, cpu_time=60
+    )
+    return spec, admit_step(
+        policy, request, language=named, spec=spec, kernel=language if named.kernel else None
+    ).job
+
+
+def test_in_a_python_session_what_waits_can_be_the_kernel():
+    spec, job = session("python")
+    assert spec.argv == ("python3", "main.py")
+    assert (job.argv, list(job.env.items())) == (
+        find_language("python").kernel,
+        list(spec.env.items()),
+    )
+
+
+@pytest.mark.parametrize("language", ["javascript", "typescript", "bash"])
+def test_in_other_sessions_nothing_waits(language):
+    spec, _ = session(language)
+    assert (spec.argv, spec.env) == (hardening.AGENT_ARGV, hardening.BASE_ENV)

@@ -176,14 +176,15 @@ class AgentContainer:
         self, argv: Sequence[str], *, job: int = 1, env: Iterable[str] = ("PATH=/usr/bin:/bin",),
         cwd: str = "/workspace", wall_time: float = 50, cpu_time: float = 50, output: int = 1 << 26,
         artifacts: Iterable[str] = (), artifact_count: int = 16, artifact_size: int = 4 << 20,
-        artifact_bytes: int = 8 << 20,
+        artifact_bytes: int = 8 << 20, session: bool = False, kernel: str = "",
     ) -> None:  # fmt: skip
         """Sends JOB."""
         payload = protocol.pack_job(
             argv=[os.fsencode(word) for word in argv], env=[os.fsencode(word) for word in env],
             cwd=os.fsencode(cwd), wall_time=wall_time, cpu_time=cpu_time, output=output,
             artifacts=[pattern.encode() for pattern in artifacts], artifact_count=artifact_count,
-            artifact_size=artifact_size, artifact_bytes=artifact_bytes,
+            artifact_size=artifact_size, artifact_bytes=artifact_bytes, session=session,
+            kernel=kernel.encode(),
         )  # fmt: skip
         self.send(protocol.JOB, payload, job=job)
 

@@ -205,7 +205,9 @@ def test_an_interpreter_that_dies_of_what_it_loads_leaves_its_job_to_another(
     assert run(container, job, SHOWN).warm is False
 
 
-@pytest.mark.parametrize("names", [b"", b"a\0b", b"a" * 1025], ids=["none", "nul", "too long"])
+@pytest.mark.parametrize(
+    "names", [b"", b"a\0b", b"\1", b"a" * 1025], ids=["none", "nul", "kernel", "too long"]
+)
 def test_a_bad_preload_ends_the_container(start_agent: StartAgent, python_image: str, names: bytes) -> None:
     container, _ = start(start_agent, python_image, warm=True)
     container.send(protocol.PRELOAD, names)
