@@ -148,7 +148,7 @@ class KernelRun:
             self._enforce(now)
         if self.phase == EMPTYING:
             self._empty()
-        if self._input.credit and self._channel.clear:
+        if self._input.credit and self._channel.clear and self.phase < OVER:
             self._channel.send(protocol.CREDIT, self._number, self._input.credit.to_bytes(4, "big"))
             self._input.credit = 0
 

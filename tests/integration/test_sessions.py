@@ -72,6 +72,13 @@ async def test_each_run_has_its_own_stdin_with_an_end(session):
     ]
 
 
+async def test_input_that_nobody_reads_is_not_told_of_once_its_job_is_over(session):
+    for number in range(40):  # what the host sends and the end of the job meet at some of these sizes
+        result = await session.command(["true"], stdin=b"x" * (4000 * number + 100_000))
+        assert (result.status, result.reason) == ("exited", "")
+    assert (await session.run("x = 1", stdin=b"x" * 200_000)).ok
+
+
 async def test_a_limit_interrupts_and_keeps_the_state(session):
     await session.run("x = 1")
     slept = await session.run("import time; time.sleep(100)", limits=SHORT)
