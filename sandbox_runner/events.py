@@ -66,7 +66,8 @@ class Artifact:
 
     ``path`` is relative to the workspace and plain: nothing in it leads elsewhere. ``size`` is in bytes,
     ``sha256`` the digest in hexadecimal digits, ``type`` a MIME type, by the name and the first bytes.
-    Where the request named a folder the bytes are in ``file``, else in ``content``.
+    Where the request named a folder the bytes are in ``file``, else in ``content``. ``executable`` is all
+    that is kept of its mode.
     """
 
     path: str
@@ -75,6 +76,7 @@ class Artifact:
     size: int = -1
     sha256: str = ""
     type: str = ""
+    executable: bool = False
 
     def __post_init__(self) -> None:
         content = self.content

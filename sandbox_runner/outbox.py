@@ -31,8 +31,8 @@ _NOT_ON_WINDOWS = re.compile(
 class Place(Protocol):
     """A folder that files are begun in, and then put to their places below."""
 
-    def begin(self, name: str) -> int:
-        """A descriptor of a new file, still apart. Raises OSError."""
+    def begin(self, name: str, *, executable: bool = False) -> int:
+        """A descriptor of a new file, still apart; its mode is what the umask leaves. Raises OSError."""
         ...
 
     def put(self, name: str, path: str) -> None:
@@ -64,9 +64,9 @@ class Outbox:
                 f"{folder} cannot take files ({error.strerror}); choose another folder."
             ) from error
 
-    def begin(self, name: str) -> int:
+    def begin(self, name: str, *, executable: bool = False) -> int:
         """A descriptor to write a file to, which `put` then moves. Raises OSError."""
-        return self._place.begin(name)
+        return self._place.begin(name, executable=executable)
 
     def put(self, name: str, path: str) -> Path:
         """Moves what was begun as ``name`` to ``path``; where it then is. Raises OSError where it cannot."""
@@ -82,6 +82,10 @@ class Outbox:
     def close(self) -> None:
         """Removes all that was begun and not put."""
         self._place.close()
+
+
+def _mode(executable: bool) -> int:
+    return 0o777 if executable else 0o666
 
 
 def _own_name() -> str:
@@ -102,9 +106,9 @@ class HeldFolder:
             raise
         self._written: set[tuple[int, int]] = set()
 
-    def begin(self, name: str) -> int:
+    def begin(self, name: str, *, executable: bool = False) -> int:
         """See `Place`."""
-        return os.open(name, _NEW, 0o666, dir_fd=self._own)
+        return os.open(name, _NEW, _mode(executable), dir_fd=self._own)
 
     def put(self, name: str, path: str) -> None:
         """See `Place`."""
@@ -149,9 +153,9 @@ class NamedFolder:
         self._own.mkdir(0o700)
         self._written: set[tuple[int, int]] = set()
 
-    def begin(self, name: str) -> int:
+    def begin(self, name: str, *, executable: bool = False) -> int:
         """See `Place`."""
-        return os.open(self._own / name, _NEW, 0o666)
+        return os.open(self._own / name, _NEW, _mode(executable))
 
     def put(self, name: str, path: str) -> None:
         """See `Place`."""

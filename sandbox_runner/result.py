@@ -18,7 +18,8 @@ class RunResult:
     met, with its count, also where the program went on and exited. ``usage`` is in seconds
     and bytes. ``artifacts`` are the files given back, in the order of their names, the shorter ones
     first; ``artifacts_omitted`` counts what matched but is no regular file, did not fit the caps, or could
-    not be read or written. ``value`` is what the program gave back on its value channel, unchecked.
+    not be read or written, and as one each folder that may hold such files and is below 31 others, or
+    barred. ``value`` is what the program gave back on its value channel, unchecked.
 
     ``displays`` are what a run with ``display`` showed, in order: of each its forms by MIME type, text as
     it is and binary data in base64. ``displays_omitted`` counts those that were none, or too many.
@@ -109,6 +110,7 @@ def _described(artifact: Artifact) -> dict[str, Any]:
         "size": artifact.size,
         "type": artifact.type,
         "sha256": artifact.sha256,
+        "executable": artifact.executable,
         "file": None if artifact.file is None else str(artifact.file),
     }
 

@@ -275,7 +275,7 @@ def _given_back(reply: Reply, job: Job) -> Iterator[Artifact]:
         return
     with closing(Outbox(job.out)) as outbox:
         for number, artifact in enumerate(asked):
-            with open(outbox.begin(str(number)), "wb") as file:  # noqa: PTH123 - a descriptor
+            with open(outbox.begin(str(number), executable=artifact.executable), "wb") as file:  # noqa: PTH123 - a descriptor
                 file.write(artifact.data)
             yield replace(artifact, content=None, file=outbox.put(str(number), artifact.path))
 

@@ -25,7 +25,7 @@ _MAX_LISTED = 1 << 20  # bytes of the paths of all files that go back: the memor
 class GiveBack:
     """The frames between a job's last output and its EXIT. To be made before the program starts.
 
-    ``omitted`` counts what fits a pattern and does not go back.
+    ``omitted`` counts what fits a pattern and does not go back; a folder too deep or barred counts as one.
     """
 
     __slots__ = ("_folder", "_frames", "_job", "_tree", "_value", "omitted")
@@ -56,12 +56,13 @@ class GiveBack:
     def _artifacts(self) -> "Frames":
         room, left = self._job.artifact_count, self._job.artifact_bytes
         for path in self._paths():
-            file, size = open_file(self._folder, path) if room else (-1, 0)
+            file, size, executable = open_file(self._folder, path) if room else (-1, 0, False)
             if file < 0 or size > min(left, self._job.artifact_size):
                 self.omitted += 1
             else:
                 room, left = room - 1, left - size
-                yield protocol.ARTIFACT, size.to_bytes(protocol.SIZE, "big") + path.encode()
+                flags = protocol.EXECUTABLE if executable else 0
+                yield protocol.ARTIFACT, protocol.ARTIFACT_BODY.pack(size, flags) + path.encode()
                 yield from _contents(protocol.ARTIFACT_DATA, file, size)
             if file >= 0:
                 posix.close(file)

@@ -26,7 +26,8 @@ on its descriptor 3, and what it writes to descriptor 4 goes back. Between the l
 EXIT, when no process is left, come RETURNED (as often as needed; none where nothing was written,
 or more than `MAX_RETURNED`) and, for each file below the workspace that is new or altered since JOB and
 whose path fits one of its patterns, ARTIFACT and as much ARTIFACT_DATA as it said. Only regular files
-with plain paths (see `patterns`), within the JOB's caps, and however the program ended.
+with plain paths (see `patterns`), within the JOB's caps, and however the program ended; of their modes no
+more is told than whether they are programs.
 
 A JOB with the flag SESSION leaves the container's other processes alive: its end kills the program's own
 process group only. Where it names a kernel as well, its code is the VALUE, and a kernel of that name runs
@@ -40,7 +41,7 @@ Standard library only, and few imports: each costs every run its time to load.
 
 from _struct import Struct  # what `struct` wraps
 
-VERSION = 3
+VERSION = 4
 MAX_PAYLOAD = 1 << 20
 MAX_SECONDS = 1e9
 HEADER = Struct(">BBHI")
@@ -66,7 +67,7 @@ STDERR = 0x43
 CREDIT = 0x44  # u32 bytes of stdin that the program has taken: as many may follow
 EXIT = 0x45  # Exit: the last frame of a job
 FAILED = 0x46  # u8 stage, u32 errno, message: the job was not run; the last frame of a job
-ARTIFACT = 0x47  # u64 size, then the plain path of a file that is given back
+ARTIFACT = 0x47  # u64 size, u8 flags, then the plain path of a file that is given back
 ARTIFACT_DATA = 0x48  # bytes of that file, never more than its size
 RETURNED = 0x49  # bytes that the program wrote to its value channel
 PRELOADED = 0x4A  # u8 flags: the modules are loaded, as far as they can be; no WARM where nothing waits
@@ -75,9 +76,10 @@ HELLO_BODY = Struct(">HB")
 UNDUMPABLE = 0x01  # flag of HELLO: prctl(PR_SET_DUMPABLE, 0) took effect
 WARM = 0x02  # flag of HELLO: an interpreter waits for the first job; of STARTED: it is what runs this one
 FAILED_BODY = Struct(">BI")  # the message follows
+ARTIFACT_BODY = Struct(">QB")  # the path follows
+EXECUTABLE = 0x01  # flag of ARTIFACT: its owner may execute it
 
 STDIN_WINDOW = 256 * 1024  # credit for stdin at the start of a job
-SIZE = 8  # bytes of a file's size in ARTIFACT
 MAX_VALUE = 1 << 20  # bytes of the value that a program finds
 MAX_RETURNED = 8 << 20  # and of what it writes
 MAX_PATTERNS = 32
@@ -275,8 +277,8 @@ class Exit:
     container started, and the output counts bytes that were sent.
     The others count events during this job: OOM kills, forks refused by the pids limit, and
     1 where the workspace or /tmp had no byte or no inode left at the end. ``artifacts_omitted``
-    counts what fits a pattern and is not given back. ``state_lost`` is 1 where the job's kernel has ended,
-    during the job or before it.
+    counts what fits a pattern and is not given back, and as one each folder that could not be looked into.
+    ``state_lost`` is 1 where the job's kernel has ended, during the job or before it.
     None is what the agent could not find out.
     """
 

@@ -1,7 +1,8 @@
 """What lies below the workspace, as hostile as those who put it there.
 
 No link is followed, and no more entries are looked at than `protocol.MAX_ENTRIES`, no deeper than
-`patterns.MAX_DEPTH`. What was there before a program is known by its inode, size and times.
+`patterns.MAX_DEPTH`: a folder below, or one that is barred, is an entry itself. What was there before a
+program is known by its inode, size and times.
 """
 
 import posix
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 FOLDER = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 _READ = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC
-_FORMAT, _REGULAR = 0o170000, 0o100000
+_FORMAT, _REGULAR, _EXECUTABLE = 0o170000, 0o100000, 0o100
 _FRESH = 50_000_000  # nanoseconds: within so many after a change the next one may have the same time
 
 
@@ -46,12 +47,21 @@ class Tree:
     def changed(self) -> "Iterator[tuple[str, bool]]":
         """The path of each entry that is new or altered since, and whether it is a regular file."""
         for path, name, folder in self._entries():
-            state = _state(name, folder)
-            if state and _mark(path, state) not in self._known:
+            try:
+                state = posix.stat(name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:  # another process of a session has removed it
+                continue
+            except OSError:  # the program has barred its folder
+                yield path, False
+                continue
+            if _mark(path, state) not in self._known:
                 yield path, state.st_mode & _FORMAT == _REGULAR
 
     def _entries(self) -> "Entries":
-        """The path of each, its name, and the descriptor of its folder. Folders are no entries."""
+        """The path of each, its name, and the descriptor of its folder.
+
+        A folder is one only where it cannot be looked into.
+        """
         self._left = MAX_ENTRIES
         if self._patterns:
             yield from self._below(self._folder, "", MAX_DEPTH)
@@ -71,13 +81,13 @@ class Tree:
                         yield path, entry.name, folder
         except OSError:  # the program can bar us from its folder, and lower our limit of open files
             return
-        for name in folders if depth > 1 else ():
+        for name in folders:
             yield from self._inside(folder, name, prefix, depth)
 
     def _inside(self, folder: int, name: str, prefix: str, depth: int) -> "Entries":
-        try:
-            inner = posix.open(name, FOLDER, dir_fd=folder)
-        except OSError:
+        inner = _open_folder(name, folder) if depth > 1 else -1
+        if inner < 0:
+            yield prefix + name, name, folder
             return
         try:
             yield from self._below(inner, f"{prefix}{name}/", depth - 1)
@@ -88,8 +98,11 @@ class Tree:
         return any(fitting(path, pattern) for pattern in self._patterns)
 
 
-def open_file(folder: int, path: str) -> tuple[int, int]:
-    """A descriptor of the regular file at ``path`` below ``folder`` and its size, or -1."""
+def open_file(folder: int, path: str) -> tuple[int, int, bool]:
+    """A descriptor of the regular file at ``path`` below ``folder``, or -1.
+
+    Beside it its size, and whether its owner may execute it.
+    """
     *folders, name = path.split("/")
     inner = -1
     try:
@@ -99,21 +112,28 @@ def open_file(folder: int, path: str) -> tuple[int, int]:
             posix.close(outer)
         file = posix.open(name, _READ, dir_fd=inner)
     except OSError:
-        return -1, 0
+        return -1, 0, False
     finally:
         if inner >= 0:
             posix.close(inner)
     state = posix.fstat(file)
     if state.st_mode & _FORMAT != _REGULAR:
         posix.close(file)
-        return -1, 0
-    return file, state.st_size
+        return -1, 0, False
+    return file, state.st_size, bool(state.st_mode & _EXECUTABLE)
+
+
+def _open_folder(name: str, folder: int) -> int:
+    try:
+        return posix.open(name, FOLDER, dir_fd=folder)
+    except OSError:  # barred, replaced since, or our limit of open files is reached
+        return -1
 
 
 def _state(name: str, folder: int) -> "posix.stat_result | None":
     try:
         return posix.stat(name, dir_fd=folder, follow_symlinks=False)
-    except OSError:  # another process of a session has removed it
+    except OSError:  # removed by another process of a session, or barred
         return None
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandbox_runner.agent.patterns import MAX_DEPTH
 from sandbox_runner.cli.exits import emit, exit_status, say
 from sandbox_runner.cli.parsing import add_settings, settings
 from sandbox_runner.cli.program import build_request
@@ -176,8 +177,9 @@ def _say_files(result: "RunResult") -> None:
         say(f"wrote {len(result.artifacts) - _LISTED} other files.")
     if result.artifacts_omitted:
         say(
-            f"left out {result.artifacts_omitted}: links and other special files, unreadable ones, and what "
-            "exceeds max_out_files, max_out_file or max_out_bytes or finds no place in the folder."
+            f"left out {result.artifacts_omitted}: links and other special files, unreadable ones, folders "
+            f"below {MAX_DEPTH - 1} others, and what exceeds max_out_files, max_out_file or max_out_bytes or "
+            "finds no place in the folder."
         )
 
 

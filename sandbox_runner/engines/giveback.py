@@ -6,10 +6,12 @@ before all is complete.
 """
 
 import os
+import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
+from stat import S_IXUSR
 from types import TracebackType
 from typing import Any
 
@@ -31,6 +33,7 @@ class _File:
     path: str
     size: int
     missing: int
+    executable: bool = False
     name: str = ""
     data: bytearray | None = None
     descriptor: int = -1
@@ -72,7 +75,7 @@ class GivenBack:
         self._lines = job.kernel is not None
         self._patterns = job.artifacts
         self._caps = job.artifact_caps
-        self._sent = {str(PurePosixPath(file.path)): file.data for file in job.files}
+        self._sent = {str(PurePosixPath(file.path)): file for file in job.files}
         self._files: dict[str, _File] = {}
         self._last: _File | None = None  # until it is complete
         self._total = 0
@@ -128,16 +131,15 @@ class GivenBack:
     def _begin(self, body: bytes) -> None:
         if self._last is not None:
             raise ProtocolError("a file given back is shorter than was said")
-        path = _path(body)
+        size, executable, path = _header(body)
         if path in self._files or not any(fits(path, pattern) for pattern in self._patterns):
             raise ProtocolError("a file that was not asked for")
-        size = int.from_bytes(body[: protocol.SIZE], "big")
         self._total += size
         if size > self._caps.size or self._total > self._caps.total:
             raise ProtocolError("more bytes of files than are allowed")
         if len(self._files) >= self._caps.count:
             raise ProtocolError("more files than are allowed")
-        self._last = self._files[path] = self._opened(_File(path, size, missing=size))
+        self._last = self._files[path] = self._opened(_File(path, size, size, executable))
         self._end_when_complete()
 
     def _opened(self, file: _File) -> _File:
@@ -146,7 +148,7 @@ class GivenBack:
             return file
         name = str(len(self._files))
         try:
-            file.descriptor = self._outbox.begin(name)
+            file.descriptor = self._outbox.begin(name, executable=file.executable)
             file.name = name
         except OSError:
             self.omitted += 1
@@ -183,7 +185,10 @@ class GivenBack:
 
     def _is_as_sent(self, file: _File) -> bool:
         sent = self._sent.get(file.path)
-        return sent is not None and sha256(sent).digest() == file.hash.digest()
+        if sent is None or bool(sent.mode & S_IXUSR) != file.executable:
+            return False
+        digest: bytes = file.hash.digest()
+        return sha256(sent.data).digest() == digest
 
     def _delivered(self, file: _File) -> Artifact | None:
         place: Path | None = None
@@ -202,14 +207,19 @@ class GivenBack:
             size=file.size,
             sha256=file.hash.hexdigest(),
             type=media_type(file.path, file.head),
+            executable=file.executable,
         )
 
 
-def _path(body: bytes) -> str:
+def _header(body: bytes) -> tuple[int, bool, str]:
+    """The size of a file that is given back, whether it is executable, and its path."""
     try:
-        path = body[protocol.SIZE :].decode()
-    except UnicodeDecodeError:
-        path = ""
+        size, flags = protocol.ARTIFACT_BODY.unpack_from(body)
+        path = body[protocol.ARTIFACT_BODY.size :].decode()
+    except (struct.error, UnicodeDecodeError):
+        raise ProtocolError("a file without a plain path") from None
+    if flags & ~protocol.EXECUTABLE:
+        raise ProtocolError("a file with a flag that means nothing")
     if not plain_path(path):
         raise ProtocolError("a file without a plain path")
-    return path
+    return size, bool(flags), path

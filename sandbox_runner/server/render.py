@@ -89,7 +89,9 @@ def ending(
     attached = attach(run.run_id, run.record.attached, text=config.shown_output)
     said = notes(run, result, config)
     if result.artifacts_omitted:
-        said.append(f"Files left out as too large, too many, or no plain files: {result.artifacts_omitted}.")
+        said.append(
+            f"Files left out as too large, too many, too deep, or no plain files: {result.artifacts_omitted}."
+        )
     shown = show(run.run_id, result.displays, text=config.shown_output)
     omitted = shown.omitted + result.displays_omitted
     if omitted:

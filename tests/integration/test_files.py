@@ -150,10 +150,31 @@ def test_what_changed_lands_in_the_folder_and_what_is_no_plain_file_is_counted(t
     described = {each["path"]: each for each in result.as_dict()["artifacts"]}
     assert described["plots/a.csv"] == {
         "path": "plots/a.csv", "size": 3, "type": "text/csv", "sha256": hashlib.sha256(b"1,2").hexdigest(),
-        "file": str(tmp_path / "plots/a.csv"),
+        "file": str(tmp_path / "plots/a.csv"), "executable": True,
     }  # fmt: skip
-    assert (tmp_path / "plots/a.csv").stat().st_mode & 0o7111 == 0
     assert not (tmp_path / "empty").exists()
+
+
+MODES = """
+import os
+for number, mode in enumerate((0o644, 0o755, 0o4755, 0o6777, 0o2644, 0o1500, 0o444, 0o611)):
+    open(f'{number}', 'w').write(oct(mode))
+    os.chmod(f'{number}', mode)
+assert os.stat('3').st_mode & 0o7777 == 0o6777
+"""
+
+
+def test_of_modes_no_more_comes_back_than_whether_it_is_a_program(tmp_path):
+    """The attack: a file that would run with the rights of who took it, or that others may write."""
+    former = os.umask(0o022)
+    try:
+        result = run(MODES, out=tmp_path)
+    finally:
+        os.umask(former)
+    assert (result.stderr, result.artifacts_omitted) == ("", 0)
+    modes = [(tmp_path / f"{number}").stat().st_mode & 0o7777 for number in range(8)]
+    assert modes == [0o644, 0o755, 0o755, 0o755, 0o644, 0o755, 0o644, 0o644]
+    assert [artifact.executable for artifact in result.artifacts] == [mode == 0o755 for mode in modes]
 
 
 def test_links_in_the_folder_are_not_followed(tmp_path):

@@ -215,6 +215,12 @@ async def test_a_workspace_is_packed_small_and_comes_back_as_it_was(after):
     await workspace.unpack(after("", then=same), archive)
 
 
+async def test_programs_stay_programs_in_a_snapshot_and_get_no_other_rights(after):
+    archive = await packed(after("touch plain tool suid; chmod 755 tool; chmod 6755 suid; [ -u suid ]"))
+    same = '[ "$(stat -c %a plain tool suid | xargs)" = "644 755 755" ]'
+    await workspace.unpack(after("", then=same), archive)
+
+
 async def test_a_workspace_that_is_too_large_is_not_packed(after):
     with pytest.raises(LimitExceeded, match="max_snapshot"):
         await packed(after("head -c 8M /dev/urandom > noise"))

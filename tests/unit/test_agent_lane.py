@@ -45,7 +45,7 @@ class Liar:
 
 
 def file(path: bytes, data: bytes, *, size: int | None = None) -> bytes:
-    header = (len(data) if size is None else size).to_bytes(protocol.SIZE, "big") + path
+    header = protocol.ARTIFACT_BODY.pack(len(data) if size is None else size, 0) + path
     pieces = frame(protocol.ARTIFACT_DATA, 1, data) if data else b""
     return frame(protocol.ARTIFACT, 1, header) + pieces
 

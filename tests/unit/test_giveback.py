@@ -1,6 +1,7 @@
 """What a container gives back is taken as the request allows it, and as nothing else."""
 
 import os
+import stat
 import tracemalloc
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox_runner.agent.patterns import fits, plain_path
-from sandbox_runner.agent.protocol import ARTIFACT, ARTIFACT_DATA, MAX_RETURNED, RETURNED, SIZE, ProtocolError
+from sandbox_runner.agent.protocol import (
+    ARTIFACT,
+    ARTIFACT_BODY,
+    ARTIFACT_DATA,
+    EXECUTABLE,
+    MAX_RETURNED,
+    RETURNED,
+    ProtocolError,
+)
 from sandbox_runner.engines.giveback import KINDS, GivenBack
 from sandbox_runner.events import Artifact
 from sandbox_runner.request import InputFile
@@ -46,12 +55,12 @@ def taking(
     )  # fmt: skip
 
 
-def header(name: bytes, size: int = 0) -> bytes:
-    return size.to_bytes(SIZE, "big") + name
+def header(name: bytes, size: int = 0, flags: int = 0) -> bytes:
+    return ARTIFACT_BODY.pack(size, flags) + name
 
 
-def take_file(given: GivenBack, name: bytes, data: bytes) -> None:
-    given.take(ARTIFACT, header(name, len(data)))
+def take_file(given: GivenBack, name: bytes, data: bytes, flags: int = 0) -> None:
+    given.take(ARTIFACT, header(name, len(data), flags))
     if data:
         given.take(ARTIFACT_DATA, data)
 
@@ -108,6 +117,9 @@ def test_the_bytes_of_all_files_are_bounded_before_they_arrive():
         [(ARTIFACT, header(b"\xff.png"))],
         [(ARTIFACT, header(b""))],
         [(ARTIFACT, b"")],
+        [(ARTIFACT, header(b"x.png")[:8])],
+        [(ARTIFACT, header(b"x.png", 0, 0o2))],
+        [(ARTIFACT, header(b"x.png", 0, 0xFF))],
         [(ARTIFACT, header(b"x.png", CAPS.size + 1))],
         [(ARTIFACT, header(b"x.png", (1 << 64) - 1))],
         [(ARTIFACT, header(b"sub/x.png"))],
@@ -161,6 +173,26 @@ def test_files_in_folders_come_where_a_pattern_means_them():
     assert [artifact.path for artifact in given.artifacts()] == ["plots/a.png", "b.csv", "x/y/c.csv"]
     with pytest.raises(ProtocolError, match="not asked for"):
         given.take(ARTIFACT, header(b"x/plots/a.png"))
+
+
+@pytest.mark.parametrize(("flags", "mode"), [(0, 0o644), (EXECUTABLE, 0o755)])
+def test_of_a_files_mode_it_is_kept_whether_it_is_a_program(tmp_path, flags, mode):
+    former = os.umask(0o022)
+    try:
+        with taking("**", out=tmp_path) as given:
+            take_file(given, b"a", b"x", flags)
+            [artifact] = given.artifacts()
+    finally:
+        os.umask(former)
+    assert (stat.S_IMODE((tmp_path / "a").stat().st_mode), artifact.executable) == (mode, bool(flags))
+
+
+def test_a_file_that_was_sent_comes_back_where_it_became_a_program():
+    given = taking("*", files=(InputFile("a", b"1"), *(InputFile(name, b"1", 0o755) for name in "bc")))
+    for name, flags in ((b"a", EXECUTABLE), (b"b", EXECUTABLE), (b"c", 0)):
+        take_file(given, name, b"1", flags)
+    back = [(artifact.path, artifact.executable) for artifact in given.artifacts()]
+    assert back == [("a", True), ("c", False)]
 
 
 def everything_in(folder: Path) -> dict[str, bytes]:

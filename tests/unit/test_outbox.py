@@ -22,9 +22,9 @@ def place(request, tmp_path):
     with closing(request.param(tmp_path / "out")) as made:
         numbers = iter(range(1000))
 
-        def put(path: str, data: bytes = b"x") -> None:
+        def put(path: str, data: bytes = b"x", *, executable: bool = False) -> None:
             name = str(next(numbers))
-            file = made.begin(name)
+            file = made.begin(name, executable=executable)
             os.write(file, data)
             os.close(file)
             made.put(name, path)
@@ -49,9 +49,11 @@ def test_a_file_has_no_more_permissions_than_the_umask_leaves(place, tmp_path):
     former = os.umask(0o027)
     try:
         place("b/a")
+        place("b/program", executable=True)
     finally:
         os.umask(former)
     assert stat.S_IMODE((tmp_path / "out/b/a").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "out/b/program").stat().st_mode) == 0o750
     assert stat.S_IMODE((tmp_path / "out/b").stat().st_mode) == 0o750
 
 

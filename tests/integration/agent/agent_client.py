@@ -81,6 +81,7 @@ class Result:
     kinds: list[int] = field(default_factory=list)
     warm: bool | None = None  # whether STARTED said so
     files: dict[bytes, bytearray] = field(default_factory=dict)
+    executable: list[bytes] = field(default_factory=list)
     value: bytearray = field(default_factory=bytearray)
 
     @property
@@ -248,7 +249,11 @@ class AgentContainer:
         elif kind == protocol.STDERR:
             result.stderr += payload
         elif kind == protocol.ARTIFACT:
-            result.files[payload[protocol.SIZE :]] = bytearray()
+            _, flags = protocol.ARTIFACT_BODY.unpack_from(payload)
+            path = payload[protocol.ARTIFACT_BODY.size :]
+            result.files[path] = bytearray()
+            if flags & protocol.EXECUTABLE:
+                result.executable.append(path)
         elif kind == protocol.ARTIFACT_DATA:
             result.files[next(reversed(result.files))] += payload
         elif kind == protocol.RETURNED:

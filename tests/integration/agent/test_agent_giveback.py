@@ -87,10 +87,30 @@ def test_a_change_in_the_very_moment_after_is_seen(agent: AgentContainer) -> Non
         assert result.files == {b"x": b"%d" % (job % 10)}
 
 
+def test_of_a_files_mode_it_is_told_whether_its_owner_may_execute_it(agent: AgentContainer) -> None:
+    result = agent.run(
+        ["sh", "-c", "touch a b c d; chmod 755 a; chmod 4700 b; chmod 6655 c"], artifacts=["*"]
+    )
+    assert (list(result.files), result.executable) == ([b"a", b"b", b"c", b"d"], [b"a", b"b"])
+    again = agent.run(["chmod", "+x", "c"], artifacts=["*"], job=2)
+    assert (list(again.files), again.executable) == ([b"c"], [b"c"])
+
+
 def test_folders_are_looked_into_only_so_deep(agent: AgentContainer) -> None:
     code = "import os\nfor depth in range(200): open('f', 'w').close(); os.mkdir('d'); os.chdir('d')"
     result = agent.run([*PYTHON, code], artifacts=["**"], artifact_count=1000)
     assert sorted(map(len, result.files)) == [2 * depth + 1 for depth in range(32)]
+    assert result.end.artifacts_omitted == 1
+    again = agent.run(["true"], artifacts=["**"], job=2)
+    assert (again.files, again.end.artifacts_omitted) == ({}, 0)
+
+
+def test_folders_that_the_program_has_barred_are_counted(agent: AgentContainer) -> None:
+    code = "mkdir -p shut/in listed/in; touch shut/f listed/f listed/in/f; chmod 0 shut; chmod 444 listed"
+    result = agent.run(["sh", "-c", code], artifacts=["**"])
+    assert (result.files, result.end.artifacts_omitted) == ({}, 3)  # shut, listed/f, listed/in
+    again = agent.run(["sh", "-c", "chmod 755 shut listed"], artifacts=["*/f"], job=2)
+    assert (sorted(again.files), again.end.artifacts_omitted) == ([b"listed/f", b"shut/f"], 0)
 
 
 def test_long_names_by_the_thousand_take_no_memory_of_the_agents(agent: AgentContainer) -> None:
