@@ -13,13 +13,22 @@ def state_folder() -> Path:
     """Where the state and the log of a started dockerd are: of this machine for root, else of this user."""
     if os.name == "posix" and os.geteuid() == 0:
         return _ROOT
-    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return home / "sandbox-runner"
+    return _chosen_folder() or Path.home() / ".local" / "state" / "sandbox-runner"
+
+
+def session_folder() -> Path:
+    """Where sessions keep what outlives them: below ``$XDG_STATE_HOME`` for root, too, where that is set."""
+    return _chosen_folder() or state_folder()
 
 
 def snapshot_folder() -> Path:
     """Where the snapshots of sessions are."""
-    return state_folder() / "snapshots"
+    return session_folder() / "snapshots"
+
+
+def _chosen_folder() -> Path | None:
+    home = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return home / "sandbox-runner" if home.is_absolute() else None  # as the XDG specification has it
 
 
 def config_folder(environ: Mapping[str, str]) -> Path | None:

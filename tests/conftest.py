@@ -14,6 +14,7 @@ from sandbox_runner.engines.docker.inventory import list_runs
 from sandbox_runner.engines.docker.removal import state_of
 from sandbox_runner.engines.live_runs import LiveRun
 from sandbox_runner.owner import current_owner, is_alive
+from sandbox_runner.places import state_folder
 
 # A command in the background has SIGINT ignored, and so would the programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -22,6 +23,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory) -> Iterator[None]:
+    """Snapshots and histories of tests are kept in a folder of theirs; the images are the machine's."""
+    with pytest.MonkeyPatch.context() as patch:
+        images = state_folder() / "oci"
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        if state_folder() != images.parent and images.exists():  # not root
+            state_folder().mkdir()
+            (state_folder() / "oci").symlink_to(images)
+        yield
 
 
 @pytest.fixture(scope="session")

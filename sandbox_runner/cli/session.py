@@ -15,7 +15,7 @@ from sandbox_runner.cli.statements import statements
 from sandbox_runner.config import Config, load_config
 from sandbox_runner.errors import RequestRejected, SessionEnded
 from sandbox_runner.languages import Language, find_language
-from sandbox_runner.places import state_folder
+from sandbox_runner.places import session_folder
 from sandbox_runner.policy import check
 from sandbox_runner.request import Limits, RunRequest
 from sandbox_runner.spec import ResolvedLimits
@@ -213,7 +213,7 @@ def _history(language: Language) -> Iterator[None]:
     except ImportError:
         yield
         return
-    file = state_folder() / f"history-{language.name}"
+    file = session_folder() / f"history-{language.name}"
     with suppress(OSError):
         readline.read_history_file(file)
     readline.set_history_length(_HISTORY)

@@ -11,7 +11,7 @@ from docker.errors import APIError, ImageNotFound
 from sandbox_runner import definitions
 from sandbox_runner.errors import EngineUnavailable
 from sandbox_runner.packages import forget_packages, kept_packages
-from sandbox_runner.places import state_folder
+from sandbox_runner.places import session_folder, state_folder
 from sandbox_runner.provision import packages
 from sandbox_runner.provision.base import made_tag
 from sandbox_runner.provision.build import remove_replaced
@@ -42,9 +42,7 @@ def uninstall(
     forget_images(folder, repository)
     for kept in kept_packages() if folder == state_folder() else ():
         forget_packages(kept)
-    shutil.rmtree(folder / "snapshots", ignore_errors=True)
-    for history in folder.glob("history-*"):
-        history.unlink()
+    _forget_sessions(session_folder() if folder == state_folder() else folder)
     left: list[str] = []
     try:
         api = connect()
@@ -63,6 +61,12 @@ def uninstall(
     state = _remove_packages(state, left, report)
     save_state(folder, state)
     return tuple(left)
+
+
+def _forget_sessions(folder: Path) -> None:
+    shutil.rmtree(folder / "snapshots", ignore_errors=True)
+    for history in folder.glob("history-*"):
+        history.unlink()
 
 
 def _remove_images(api: "APIClient", pulled: tuple[str, ...], repository: str, report: Report) -> list[str]:

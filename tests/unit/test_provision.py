@@ -6,7 +6,7 @@ import pytest
 
 from sandbox_runner.errors import EngineUnavailable, SandboxError
 from sandbox_runner.languages import find_language
-from sandbox_runner.places import state_folder
+from sandbox_runner.places import session_folder, state_folder
 from sandbox_runner.provision.commands import CommandFailed, run_command
 from sandbox_runner.provision.engine_install import ensure_engine, stop_daemon
 from sandbox_runner.provision.host import Host
@@ -113,6 +113,10 @@ def test_the_record_is_where_the_platform_keeps_such_things(tmp_path, monkeypatc
     assert state_folder() == tmp_path / "sandbox-runner"
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert str(state_folder()) == "/var/lib/sandbox-runner"
+    assert session_folder() == tmp_path / "sandbox-runner"
+    for nothing in ("", "relative"):
+        monkeypatch.setenv("XDG_STATE_HOME", nothing)
+        assert session_folder() == state_folder()
 
 
 def test_a_process_that_took_over_the_number_of_our_daemon_is_left_alone():
