@@ -55,14 +55,40 @@ def show_figures():
         figures.FigureManager.pyplot_show()
 
 
+def end_magics():
+    """Ends what the cell's first line asked for, such as %%time."""
+    magics = sys.modules.get("sandbox_runner_magics")
+    if magics:
+        magics.end()
+
+
 def on_interrupt(number, frame):
     if running:
         raise KeyboardInterrupt
 
 
+def parsed(code, name):
+    """The cell as Python, and its tree. What notebooks have besides Python is looked for where Python fails."""
+
+    def parse(code):
+        return compile(code, name, "exec", ONLY_AST | TOP_LEVEL_AWAIT, dont_inherit=True)
+
+    try:
+        return code, parse(code)
+    except SyntaxError:
+        pass
+    from sandbox_runner_magics import translated
+
+    try:
+        code = translated(code, name, parse)
+        return code, parse(code)
+    except SyntaxError as error:
+        raise error.with_traceback(None) from None
+
+
 def compiled(code, name):
     """The cell as code objects: of its statements, and of the expression that it ends with, if any."""
-    tree = compile(code, name, "exec", ONLY_AST | TOP_LEVEL_AWAIT, dont_inherit=True)
+    code, tree = parsed(code, name)
     shown = None
     if (
         tree.body
@@ -118,6 +144,7 @@ def run(code):
             return 0
         finally:
             try:
+                end_magics()
                 show_figures()
             finally:
                 running = False

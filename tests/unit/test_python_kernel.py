@@ -1,5 +1,6 @@
 """The kernel of Python's sessions, with the Python of this machine."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ KERNEL = Path(__file__).parents[2] / "images/python/kernel.py"
 
 @pytest.fixture
 def kernel(tmp_path):
-    with LocalKernel([sys.executable, str(KERNEL)], cwd=tmp_path) as kernel:
+    env = {**os.environ, "PYTHONPATH": str(KERNEL.parent)}  # for what is imported when a cell needs it
+    with LocalKernel([sys.executable, str(KERNEL)], cwd=tmp_path, env=env) as kernel:
         yield kernel
 
 
