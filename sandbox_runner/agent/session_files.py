@@ -19,10 +19,12 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # a fifo must not make it wait
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_UNNAMED = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
 _PIECE = 1 << 16
 _REFUSED = 3
 _KINDS = {
@@ -96,14 +98,14 @@ def write_file(path: str, mode: str, size: str) -> None:
     folder = _folder(parts[:-1], make=True)
     if _is_folder(parts[-1], folder):
         raise Refusal("folder")
-    unfinished = f".sandbox-runner-{os.getpid()}"
-    file = os.open(unfinished, _NEW, 0o600, dir_fd=folder)
+    file, unfinished = _new_file(folder)
     try:
         _copy(file, int(size))
         os.fchmod(file, int(mode, 8))
-        os.rename(unfinished, parts[-1], src_dir_fd=folder, dst_dir_fd=folder)
+        _put(file, unfinished, parts[-1], folder)
     except BaseException:  # an interrupt, too, leaves no half of a file
-        os.unlink(unfinished, dir_fd=folder)
+        if unfinished:
+            os.unlink(unfinished, dir_fd=folder)
         raise
     _tell(size=int(size))
 
@@ -187,6 +189,32 @@ def _is_folder(name: str, folder: int) -> bool:
         return stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode)
     except FileNotFoundError:
         return False
+
+
+def _new_file(folder: int) -> tuple[int, str]:
+    """A new file and its name: none if possible, so that nothing is left of a process that is killed."""
+    with suppress(OSError):  # gVisor knows no such files
+        return os.open(".", _UNNAMED, 0o600, dir_fd=folder), ""
+    name = _own_name()
+    return os.open(name, _NEW, 0o600, dir_fd=folder), name
+
+
+def _put(file: int, unfinished: str, name: str, folder: int) -> None:
+    """Gives the file its name, in place of whatever has it."""
+    if not unfinished:
+        source = f"/proc/self/fd/{file}"
+        try:
+            os.link(source, name, dst_dir_fd=folder)
+        except FileExistsError:  # only a rename replaces
+            unfinished = _own_name()
+            os.link(source, unfinished, dst_dir_fd=folder)
+        else:
+            return
+    os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _own_name() -> str:
+    return f".sandbox-runner-{os.getpid()}"
 
 
 def _kind(found: os.stat_result) -> str:

@@ -162,6 +162,27 @@ async def test_a_file_cannot_be_written_where_it_has_no_place(after, path, words
         await workspace.write_file(after(LAID_OUT), path, b"new", most=MOST)
 
 
+KILLED = """
+mkfifo /tmp/fed
+printf old > there
+for name in there new; do
+    {program} write $name 644 2000000 < /tmp/fed &
+    exec 3> /tmp/fed
+    head -c 1000000 /dev/zero >&3  # returns when all but the pipe's 64 KiB have been read
+    kill -9 $!
+    wait $!
+    exec 3>&-
+done
+echo $(ls -A) $(cat there)
+"""
+
+
+async def test_of_a_write_that_is_killed_midway_nothing_is_left(runner):
+    script = KILLED.format(program=" ".join(workspace._PROGRAM))
+    result = await runner.run(RunRequest(command=["bash", "-c", script]))
+    assert (result.exit_code, result.stdout) == (0, "there old\n"), result.stderr
+
+
 async def test_a_full_workspace_is_told_and_leaves_no_half_file(after):
     full = after("head -c 16M /dev/zero > filler 2>/dev/null || true", size=8 << 20)
     with pytest.raises(InvalidRequest, match="The workspace is full"):
