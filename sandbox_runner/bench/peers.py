@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from sandbox_runner import hardening
 from sandbox_runner.bench.figure import BARE
 from sandbox_runner.definitions import REPOSITORY
 from sandbox_runner.engines.oci.store import find_stored, rootfs_of
 from sandbox_runner.errors import EngineError
 from sandbox_runner.hardening import BASE_ENV
+from sandbox_runner.owner import current_owner, is_alive
 
 T = TypeVar("T")
 
@@ -23,7 +25,8 @@ PRINTED = b"1\n"
 PYTHON_IMAGE = f"{REPOSITORY}/python:latest"
 _PURE = "-B"  # nothing is written into the root filesystem that all containers share
 _ANSWER_TIME = 60  # seconds for the docker command
-_EXEC_TIME = "7200"  # seconds after which the container of `docker exec` ends, if nobody removes it
+_EXEC_TIME = 7200  # seconds after which the container of `docker exec` ends, if nobody removes it
+_EXEC_RUN = "bench-docker-exec"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +167,39 @@ def opened_peers() -> Iterator[tuple[list[Peer], dict[str, str]]]:
 
 @contextmanager
 def _exec_container(docker: str) -> Iterator[str]:
+    _remove_left(docker)
     options = ("--detach", "--rm", "--network=none", "--entrypoint=sleep")
-    container = _call(docker, "run", *options, PYTHON_IMAGE, _EXEC_TIME)
+    labels = [f"--label={name}={value}" for name, value in _labels().items()]
+    container = _call(docker, "run", *options, *labels, PYTHON_IMAGE, str(_EXEC_TIME))
     if container is None:
         raise EngineError("docker run started no container for docker exec.")
     try:
         yield container
     finally:
         _call(docker, "rm", "--force", container)
+
+
+def _labels() -> dict[str, str]:
+    """Those of our own containers, so that `ps` and `reap` find it after a crash."""
+    created = int(time.time())
+    return {
+        hardening.LABEL_MANAGED: "1",
+        hardening.LABEL_RUN: _EXEC_RUN,
+        hardening.LABEL_INSTANCE: _EXEC_RUN,
+        hardening.LABEL_OWNER: current_owner(),
+        hardening.LABEL_CREATED: str(created),
+        hardening.LABEL_DEADLINE: str(created + _EXEC_TIME),
+    }
+
+
+def _remove_left(docker: str) -> None:
+    """Removes what a bench that was killed left."""
+    ours = f"label={hardening.LABEL_RUN}={_EXEC_RUN}"
+    told = f'{{{{.ID}}}} {{{{.Label "{hardening.LABEL_OWNER}"}}}}'
+    listed = _call(docker, "ps", "--all", "--no-trunc", f"--filter={ours}", f"--format={told}") or ""
+    for container, owner in (line.split() for line in listed.splitlines()):
+        if is_alive(owner) is False:
+            _call(docker, "rm", "--force", container)
 
 
 def _call(*command: str) -> str | None:

@@ -1,12 +1,17 @@
 """`sandbox-runner bench` as it is called: the document that it writes. No test looks at a time."""
 
 import json
+import subprocess
+import sys
 
 import anyio
 import pytest
+from docker.errors import NotFound
 
 from sandbox_runner import __version__, bench
+from sandbox_runner.bench import peers
 from sandbox_runner.config import load_config
+from sandbox_runner.engines.docker.inventory import list_runs
 from sandbox_runner.errors import EngineError
 
 pytestmark = pytest.mark.timeout(180)
@@ -32,6 +37,28 @@ def test_a_quick_bench_writes_facts_and_figures_and_leaves_nothing(sandbox_runne
     assert "not measured: " in ran.stdout or not document["missing"]
     assert all(name in ran.stdout for name in figures)
     assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+LEAVES = (
+    "import os, signal\nfrom sandbox_runner.bench.peers import opened_peers\n"
+    "with opened_peers() as (peers, _):\n"
+    "    print(peers[-1].words[-2], flush=True)\n    os.kill(os.getpid(), signal.SIGKILL)"
+)
+
+
+@pytest.mark.parametrize("remover", ["reap", "bench"])
+def test_a_container_that_a_killed_bench_left_is_removed(sandbox_runner, docker_client, remover):
+    killed = subprocess.run([sys.executable, "-c", LEAVES], capture_output=True, text=True, timeout=60)
+    container = killed.stdout.strip()
+    assert docker_client.inspect_container(container)["State"]["Running"], killed.stderr
+    if remover == "reap":
+        assert "removed run bench-docker-exec" in sandbox_runner("reap").stdout
+    else:
+        with peers.opened_peers() as (opened, _):
+            assert opened[-1].words[-2] != container
+    with pytest.raises(NotFound):
+        docker_client.inspect_container(container)
+    assert not [run for run in list_runs(docker_client) if run.run_id == "bench-docker-exec"]
 
 
 def test_without_an_engine_it_says_what_to_do(sandbox_runner):
