@@ -248,7 +248,9 @@ def _number(fields: Mapping[str, Any], name: str, place: str) -> int:
 
 def _info(fields: Mapping[str, Any], place: str) -> FileInfo:
     name, kind, modified = fields.get("name"), fields.get("kind"), fields.get("modified")
-    sensible = isinstance(name, str) and len(name) <= 255 and kind in _KINDS
+    # A program that receives the list may join a name to a path of its own.
+    named = isinstance(name, str) and 0 < len(name) <= 255 and name not in (".", "..")
+    sensible = named and not {"/", "\0"}.intersection(str(name)) and kind in _KINDS
     if not sensible or not isinstance(modified, int | float) or not math.isfinite(modified):
         raise InvalidRequest(_STRANGE.format(path=_shown(place)))
     mode = _number(fields, "mode", place) & 0o7777

@@ -288,7 +288,9 @@ async def test_answers_that_a_program_of_the_session_forged_are_refused():
         b'{"entries": 1}\n{"name": "a", "kind": "file", "size": 1, "mode": 1, "modified": NaN}\n',
         b'{"entries": 2}\n' + 2 * b'{"name": "a", "kind": "file", "size": 1, "mode": 1, "modified": 1}\n',
     ]  # fmt: skip
-    for line in lines:
+    entry = b'{"name": "%s", "kind": "file", "size": 1, "mode": 1, "modified": 1}\n'
+    names = (b"../../.bashrc", b"/etc/passwd", b"..", b".", b"", b"a\\u0000b")
+    for line in (*lines, *(b'{"entries": 1}\n' + entry % name for name in names)):
         with pytest.raises(InvalidRequest, match="makes no sense"):
             await workspace.list_files(answering(line), count=1)
     for line in (b"", b'{"size": 1}\nab', b"x" * 100_000, b'{"size": "1"}\n'):
