@@ -3,6 +3,7 @@
 What arrives is hostile, names and bytes. All of it goes to a folder of our own inside the chosen one first,
 and from there to its place only when the run is over: what comes of a run that broke off is removed. On
 its way to its place no link is followed and nothing is written through: a file that is there is replaced.
+Nothing goes into a `.git`: git would run its hooks and settings here.
 
 On Windows, where no folder can be held by a descriptor, each part of a path is looked at before it is
 used, and names that mean something else there than on Linux are refused.
@@ -13,6 +14,7 @@ import re
 import secrets
 import shutil
 import stat
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -72,6 +74,8 @@ class Outbox:
         """Moves what was begun as ``name`` to ``path``; where it then is. Raises OSError where it cannot."""
         if not plain_path(path):
             raise OSError(f"{path!r} is not a plain path")
+        if any(map(_is_gits, path.split("/"))):
+            raise OSError(f"{path!r} is for git to run")
         self._place.put(name, path)
         return self.folder.joinpath(*path.split("/"))
 
@@ -182,6 +186,12 @@ class NamedFolder:
     def close(self) -> None:
         """See `Place`."""
         shutil.rmtree(self._own, ignore_errors=True)
+
+
+def _is_gits(part: str) -> bool:
+    """Whether some file system takes it for `.git`: case or invisible characters count nowhere there."""
+    shown = (sign for sign in unicodedata.normalize("NFKC", part) if unicodedata.category(sign) != "Cf")
+    return "".join(shown).casefold().rstrip(". ") in (".git", "git~1")
 
 
 def _state(name: str, folder: int) -> os.stat_result | None:

@@ -177,9 +177,9 @@ def _say_files(result: "RunResult") -> None:
         say(f"wrote {len(result.artifacts) - _LISTED} other files.")
     if result.artifacts_omitted:
         say(
-            f"left out {result.artifacts_omitted}: links and other special files, unreadable ones, folders "
-            f"below {MAX_DEPTH - 1} others, and what exceeds max_out_files, max_out_file or max_out_bytes or "
-            "finds no place in the folder."
+            f"left out {result.artifacts_omitted}: links and other special files, unreadable ones, .git, "
+            f"folders below {MAX_DEPTH - 1} others, and what exceeds max_out_files, max_out_file or "
+            "max_out_bytes or finds no place in the folder."
         )
 
 

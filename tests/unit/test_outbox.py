@@ -128,6 +128,28 @@ def test_an_outbox_takes_plain_paths_only(tmp_path, path):
 @pytest.mark.parametrize(
     "path",
     [
+        ".git/hooks/post-checkout",
+        "a/.git/config",
+        ".git",
+        ".GIT/config",
+        ".g\u200cit/config",
+        "git~1/config",
+        ".git./x",
+    ],
+)
+def test_nothing_is_put_where_git_would_run_it(tmp_path, path):
+    """The attack: a hook in the folder of a checkout, which runs as whoever uses git there."""
+    with closing(Outbox(tmp_path / "out")) as outbox:
+        os.close(outbox.begin("0", executable=True))
+        with pytest.raises(OSError, match="for git to run"):
+            outbox.put("0", path)
+        outbox.put("0", ".gitignore")
+    assert left(tmp_path) == ["out", "out/.gitignore"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
         "a\\b",
         "C:x",
         "a:stream",
