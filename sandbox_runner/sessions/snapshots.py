@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from sandbox_runner.config import Config
 
 _PIECE = 128 << 10
+_LEAST = 16 << 10  # bytes that the smallest counts for: its two files, and each is read whenever one is kept
 _RETRY = 3600.0  # seconds
+_SOON = 10.0  # seconds
 _UNFINISHED = 3600.0  # seconds after its last byte at which one is given up
+_TOO_LARGE = "The workspace, compressed, is above the ceiling max_snapshot of {most} bytes."
+_NO_ROOM = "There is no room for another snapshot (snapshots); try again later."
 _UNKNOWN = "There is no snapshot {id!r}: it never was, or it is no longer kept; take another."
 
 
@@ -47,12 +52,13 @@ class Snapshots:
         self._folder = folder
         self._room = room
         self._ttl = ttl
+        self._arriving = 0  # bytes of all that are being kept at this moment
 
     async def keep(self, principal: Principal, packed: AsyncGenerator[bytes, None]) -> str:
         """Stores what ``packed`` yields; returns its id, which is for the principal alone.
 
-        The principal's own oldest make room. Raises LimitExceeded, and QuotaExceeded where the others' leave
-        too little room; what ``packed`` raises leaves nothing.
+        The oldest of whoever has the most make room. Raises LimitExceeded, and QuotaExceeded where there is
+        too little room even so; what ``packed`` raises leaves nothing.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._forget_old()
@@ -99,31 +105,38 @@ class Snapshots:
     ) -> tuple[int, str]:
         size, digest = 0, hashlib.sha256()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            async for piece in packed:
-                size += len(piece)
-                if size > self.most:
-                    raise LimitExceeded(
-                        f"The workspace, compressed, is above the ceiling max_snapshot of {self.most} bytes."
-                    )
-                file.write(piece)
-                digest.update(piece)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                async for piece in packed:
+                    size += len(piece)
+                    self._arriving += len(piece)
+                    if size > self.most:
+                        raise LimitExceeded(_TOO_LARGE.format(most=self.most))
+                    if (
+                        self._arriving > self._room
+                    ):  # those of many sessions at once, each of them small enough
+                        raise QuotaExceeded(_NO_ROOM, retry_after=_SOON)
+                    file.write(piece)
+                    digest.update(piece)
+        finally:
+            self._arriving -= size
         self._make_room(size, principal)
         return size, digest.hexdigest()
 
     def _make_room(self, size: int, principal: Principal) -> None:
-        everything = self._all()
-        used = sum(known.size for _, known in everything)
-        for path, known in everything:
-            if used + size <= self._room:
-                return
-            if known.principal == principal.id:
-                _remove(path)
-                used -= known.size
-        if used + size > self._room:
-            raise QuotaExceeded(
-                "There is no room for another snapshot (snapshots); try again later.", retry_after=_RETRY
-            )
+        """The oldest of whoever has the most go, so that nobody's can fill the room of the others."""
+        used = Counter({principal.id: _cost(size)})
+        kept: dict[str, list[tuple[Path, Snapshot]]] = {}
+        for path, known in self._all():
+            used[known.principal] += _cost(known.size)
+            kept.setdefault(known.principal, []).append((path, known))
+        while used.total() > self._room:
+            [(most, _)] = used.most_common(1)
+            if not kept.get(most):
+                raise QuotaExceeded(_NO_ROOM, retry_after=_RETRY)
+            path, known = kept[most].pop(0)
+            _remove(path)
+            used[most] -= _cost(known.size)
 
     def _forget_old(self) -> None:
         oldest = time.time() - self._ttl
@@ -151,6 +164,10 @@ def open_snapshots(config: "Config") -> Snapshots:
     return Snapshots(
         snapshot_folder(), most=config.max_snapshot, room=config.snapshots, ttl=config.snapshot_ttl
     )
+
+
+def _cost(size: int) -> int:
+    return max(size, _LEAST)
 
 
 def _name(snapshot_id: str) -> str:

@@ -3,6 +3,7 @@
 import errno
 from pathlib import Path
 
+import anyio
 import pytest
 
 from sandbox_runner.errors import InvalidRequest, LimitExceeded, QuotaExceeded
@@ -11,10 +12,12 @@ from sandbox_runner.sessions.snapshots import Snapshots
 
 pytestmark = pytest.mark.anyio
 
+KIB = 1 << 10
+
 ALICE, BOB = Principal("alice"), Principal("bob")
 
 
-def store(folder, *, most=100, room=250, ttl=1000.0):
+def store(folder, *, most=100 * KIB, room=250 * KIB, ttl=1000.0):
     return Snapshots(folder, most=most, room=room, ttl=ttl)
 
 
@@ -60,7 +63,7 @@ async def test_one_that_was_damaged_is_refused(tmp_path):
 
 async def test_one_that_is_too_large_or_breaks_off_leaves_nothing(tmp_path):
     with pytest.raises(LimitExceeded, match="max_snapshot"):
-        await store(tmp_path).keep(ALICE, pieces(b"x" * 60, b"x" * 60))
+        await store(tmp_path).keep(ALICE, pieces(b"x" * 60 * KIB, b"x" * 60 * KIB))
 
     async def broken():
         yield b"x"
@@ -82,17 +85,49 @@ async def test_one_that_cannot_be_recorded_leaves_nothing(tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_the_owners_oldest_make_room_and_nobody_elses(tmp_path):
-    first = await store(tmp_path).keep(ALICE, pieces(b"1" * 100))
-    second = await store(tmp_path).keep(ALICE, pieces(b"2" * 100))
-    third = await store(tmp_path).keep(ALICE, pieces(b"3" * 100))
+async def test_the_oldest_of_whoever_has_the_most_make_room(tmp_path):
+    """The attack: one principal fills the room, so that no other can keep any."""
+    first, second, third = [
+        await store(tmp_path).keep(ALICE, pieces(n * 100 * KIB)) for n in (b"1", b"2", b"3")
+    ]
     with pytest.raises(InvalidRequest):
         await content(store(tmp_path), first)
-    with pytest.raises(QuotaExceeded, match="no room"):
-        await store(tmp_path).keep(BOB, pieces(b"4" * 100))
-    assert await content(store(tmp_path), second) == b"2" * 100
-    assert await content(store(tmp_path), third) == b"3" * 100
+    assert await content(store(tmp_path), second) == b"2" * 100 * KIB
+    of_bob = [await store(tmp_path).keep(BOB, pieces(n * 100 * KIB)) for n in (b"4", b"5")]
+    assert await content(store(tmp_path), of_bob[1], BOB) == b"5" * 100 * KIB
+    assert await content(store(tmp_path), third) == b"3" * 100 * KIB  # no more than Bob's is nobody's to take
+    with pytest.raises(InvalidRequest):
+        await content(store(tmp_path), of_bob[0], BOB)
     assert len(list(tmp_path.iterdir())) == 4
+
+
+async def test_tiny_ones_are_bounded_in_number_too(tmp_path):
+    for _ in range(40):
+        await store(tmp_path).keep(ALICE, pieces(b"x"))
+    assert len(list(tmp_path.glob("*.json"))) == 250 // 16
+
+
+async def test_those_that_arrive_at_once_have_no_more_room_than_those_that_are_kept(tmp_path):
+    """The attack: many sessions are packed at once, and none of them ends."""
+    snapshots = store(tmp_path)
+    arrived = [anyio.Event() for _ in range(2)]
+
+    async def endless(event):
+        yield b"x" * 100 * KIB
+        event.set()
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+        for event in arrived:
+            tasks.start_soon(snapshots.keep, ALICE, endless(event))
+        with anyio.fail_after(60):
+            for event in arrived:
+                await event.wait()
+        with pytest.raises(QuotaExceeded, match="try again later"):
+            await snapshots.keep(BOB, pieces(b"x" * 100 * KIB))
+        tasks.cancel_scope.cancel()
+    assert list(tmp_path.iterdir()) == []
+    await snapshots.keep(BOB, pieces(b"x" * 100 * KIB))
 
 
 async def test_one_is_kept_for_its_time(tmp_path):
