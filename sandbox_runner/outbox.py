@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import stat
+import time
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,9 @@ from sandbox_runner.errors import InvalidRequest
 
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_OWN = re.compile(r"\.sandbox-runner-[0-9a-f]{16}")
+_OWN_MODE = 0o700
+_UNLOCKED = 60.0  # seconds after its making within which a folder may not have its lock yet
 # Devices of Windows, streams of a file, wildcards, and the ends of names that it drops.
 _NOT_ON_WINDOWS = re.compile(
     r'[<>:"\\|?*]|[. ]$|^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)', re.IGNORECASE
@@ -103,8 +107,10 @@ class HeldFolder:
         self._root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         self._own_name = _own_name()
         try:
-            os.mkdir(self._own_name, 0o700, dir_fd=self._root)
+            _remove_left(self._root)
+            os.mkdir(self._own_name, _OWN_MODE, dir_fd=self._root)
             self._own = os.open(self._own_name, _FOLDER, dir_fd=self._root)
+            _lock(self._own)
         except OSError:
             os.close(self._root)
             raise
@@ -137,9 +143,7 @@ class HeldFolder:
     def close(self) -> None:
         """See `Place`."""
         with suppress(OSError):
-            for name in os.listdir(self._own):  # noqa: PTH208 - pathlib knows no descriptors
-                self.drop(name)
-            os.rmdir(self._own_name, dir_fd=self._root)
+            _remove(self._own_name, self._own, self._root)
         os.close(self._own)
         os.close(self._root)
 
@@ -186,6 +190,37 @@ class NamedFolder:
     def close(self) -> None:
         """See `Place`."""
         shutil.rmtree(self._own, ignore_errors=True)
+
+
+def _remove_left(root: int) -> None:
+    """Removes what processes that were killed have left in this folder: what nobody holds the lock of."""
+    for name in filter(_OWN.fullmatch, os.listdir(root)):
+        with suppress(OSError):
+            folder = os.open(name, _FOLDER, dir_fd=root)
+            try:
+                state = os.fstat(folder)
+                ours = state.st_uid == os.geteuid() and stat.S_IMODE(state.st_mode) == _OWN_MODE
+                if ours and state.st_mtime < time.time() - _UNLOCKED and _lock(folder):
+                    _remove(name, folder, root)
+            finally:
+                os.close(folder)
+
+
+def _remove(name: str, folder: int, root: int) -> None:
+    for each in os.listdir(folder):
+        os.unlink(each, dir_fd=folder)
+    os.rmdir(name, dir_fd=root)
+
+
+def _lock(folder: int) -> bool:
+    """Whether it is ours until it is closed; not every file system knows locks."""
+    import fcntl  # noqa: PLC0415 - Windows has none, and this neither
+
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _is_gits(part: str) -> bool:

@@ -3,6 +3,8 @@
 import itertools
 import os
 import stat
+import subprocess
+import sys
 import threading
 from contextlib import closing, suppress
 from pathlib import Path
@@ -189,6 +191,30 @@ def test_what_arrives_is_nobody_elses_to_read_before_it_is_complete(tmp_path):
         os.close(outbox.begin("0"))
         [own] = tmp_path.iterdir()
         assert stat.S_IMODE(own.stat().st_mode) == 0o700
+
+
+def test_what_a_killed_process_left_goes_with_the_next_and_nothing_else(tmp_path):
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom sandbox_runner.outbox import Outbox\n"
+        "os.write(Outbox(Path(sys.argv[1])).begin('0'), b'half')\nos.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=60, check=False)
+    [dead] = tmp_path.iterdir()
+    long_ago = (1.0, 1.0)
+    with closing(Outbox(tmp_path)) as alive:
+        assert dead.exists()  # it may be another's that has only begun
+        os.close(alive.begin("0"))
+        [beside] = set(tmp_path.iterdir()) - {dead}
+        for place in (dead, beside):
+            os.utime(place, long_ago)
+        named_alike = tmp_path / ".sandbox-runner-0123456789abcdef"
+        named_alike.mkdir(0o755)
+        linked = tmp_path / ".sandbox-runner-0123456789abcdee"
+        linked.symlink_to(named_alike)
+        os.utime(named_alike, long_ago)
+        Outbox(tmp_path).close()
+        assert set(tmp_path.iterdir()) == {beside, named_alike, linked}
+        assert len(list(beside.iterdir())) == 1
 
 
 @pytest.mark.parametrize(
