@@ -54,6 +54,8 @@ def statements(language: str, read_line: Callable[[bool], str | None]) -> Iterat
 
 
 def _python_goes_on(text: str) -> bool:
+    if text.startswith("%%"):  # as in a notebook it is for all that follows
+        return not text.endswith("\n")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

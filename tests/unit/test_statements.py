@@ -5,7 +5,10 @@ import pytest
 from sandbox_runner.cli.statements import goes_on, statements
 
 COMPLETE = {
-    "python": ["x=1", "1+", "if 1:\n  x=1\n", "await x", "async def f():\n  await x\n", "x = 'it(', 2", "$"],
+    "python": [
+        "x=1", "1+", "if 1:\n  x=1\n", "await x", "async def f():\n  await x\n", "x = 'it(', 2", "$",
+        "%%bash\nls\n", "!ls", "%time x",
+    ],
     "javascript": [
         "f({a: '{'})", "function f() { return '{' } // {", "`a\nb`", "a /* ( */", ")",
         "f(1, // don't\n2) // can't",
@@ -18,6 +21,7 @@ COMPLETE = {
 BEGUN = {
     "python": [
         "for i in range(3):", "if 1:\n  x=1", "x = (1,", "x = \'\'\'a", "async def f():\n  await x", "@d",
+        "%%bash", "%%bash\nls",
     ],
     "javascript": ["function f() {", "`a\nb", "const a = [1, // ]", "f(1,", "a \\", "`// a", "f('//', {"],
     "bash": [
