@@ -98,14 +98,15 @@ def write_file(path: str, mode: str, size: str) -> None:
     folder = _folder(parts[:-1], make=True)
     if _is_folder(parts[-1], folder):
         raise Refusal("folder")
-    file, unfinished = _new_file(folder)
+    own = f".sandbox-runner-{os.getpid()}"
     try:
+        file, named = _new_file(own, folder)
         _copy(file, int(size))
         os.fchmod(file, int(mode, 8))
-        _put(file, unfinished, parts[-1], folder)
+        _put(file, parts[-1], folder, own, named=named)
     except BaseException:  # an interrupt, too, leaves no half of a file
-        if unfinished:
-            os.unlink(unfinished, dir_fd=folder)
+        with suppress(FileNotFoundError):
+            os.unlink(own, dir_fd=folder)
         raise
     _tell(size=int(size))
 
@@ -191,30 +192,24 @@ def _is_folder(name: str, folder: int) -> bool:
         return False
 
 
-def _new_file(folder: int) -> tuple[int, str]:
-    """A new file and its name: none if possible, so that nothing is left of a process that is killed."""
+def _new_file(own: str, folder: int) -> tuple[int, bool]:
+    """A new file, and whether it has the name ``own``: none leaves nothing of a process that is killed."""
     with suppress(OSError):  # gVisor knows no such files
-        return os.open(".", _UNNAMED, 0o600, dir_fd=folder), ""
-    name = _own_name()
-    return os.open(name, _NEW, 0o600, dir_fd=folder), name
+        return os.open(".", _UNNAMED, 0o600, dir_fd=folder), False
+    return os.open(own, _NEW, 0o600, dir_fd=folder), True
 
 
-def _put(file: int, unfinished: str, name: str, folder: int) -> None:
+def _put(file: int, name: str, folder: int, own: str, *, named: bool) -> None:
     """Gives the file its name, in place of whatever has it."""
-    if not unfinished:
+    if not named:
         source = f"/proc/self/fd/{file}"
         try:
             os.link(source, name, dst_dir_fd=folder)
         except FileExistsError:  # only a rename replaces
-            unfinished = _own_name()
-            os.link(source, unfinished, dst_dir_fd=folder)
+            os.link(source, own, dst_dir_fd=folder)
         else:
             return
-    os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
-
-
-def _own_name() -> str:
-    return f".sandbox-runner-{os.getpid()}"
+    os.rename(own, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _kind(found: os.stat_result) -> str:

@@ -112,9 +112,8 @@ class Snapshots:
                     self._arriving += len(piece)
                     if size > self.most:
                         raise LimitExceeded(_TOO_LARGE.format(most=self.most))
-                    if (
-                        self._arriving > self._room
-                    ):  # those of many sessions at once, each of them small enough
+                    # Those of many sessions at once, each of them small enough.
+                    if self._arriving > self._room:
                         raise QuotaExceeded(_NO_ROOM, retry_after=_SOON)
                     file.write(piece)
                     digest.update(piece)

@@ -38,6 +38,15 @@ async def test_variables_files_and_folders_are_kept(session):
     assert (await session.run("open('/workspace/g').read()", files=[InputFile("g", b"new")])).ok
 
 
+async def test_a_cell_pasted_from_a_notebook_runs_and_says_where_packages_come_from(session):
+    cell = "%matplotlib inline\nimport matplotlib.pyplot as plt\n!echo $((40 + 2))\nplt.plot([1, 2]);"
+    result = await session.run(cell)
+    assert (result.stdout, result.stderr, len(result.displays)) == ("42\n", "", 1)
+    refused = await session.run("print('ran')\n!pip install numpy")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "packages are named when the session is opened" in refused.stderr
+
+
 async def test_nobody_may_remove_the_container_before_the_session_is_over(runner, docker_client):
     async with runner.session("python", ttl=5000, limits=SHORT):
         if runner.engine_name == "docker":
