@@ -34,6 +34,7 @@ from sandbox_runner.running import RunStream, driven
 from sandbox_runner.sessions import Session
 from sandbox_runner.sessions.snapshots import Snapshots, open_snapshots
 from sandbox_runner.sessions.term import Term
+from sandbox_runner.sessions.watch import Watch
 from sandbox_runner.spec import Admission, ContainerSpec
 from sandbox_runner.watchdog import Watchdog, guarded
 
@@ -183,9 +184,9 @@ class Runner:
         """A session: one container for code that finds what earlier code left behind.
 
         ``limits`` are those of its container, and the default of what runs in it. It lasts ``ttl`` seconds,
-        ``idle`` seconds without use, or until its runs took ``cpu_time`` seconds; None means what is
-        configured. With a ``snapshot`` its workspace begins as that one; ``packages`` are installed before it
-        opens, as those of a run are.
+        ``idle`` seconds without use, or until all that runs in it took ``cpu_time`` seconds of the CPUs; None
+        means what is configured. With a ``snapshot`` its workspace begins as that one; ``packages`` are
+        installed before it opens, as those of a run are.
         When the context ends the container is gone, whatever runs. Raises what `run` raises.
         """
         terms = check_terms(self._policy, ttl=ttl, idle=idle, cpu_time=cpu_time)
@@ -196,13 +197,16 @@ class Runner:
         )  # fmt: skip
         kept = await self._keeper.keep(self._session_sandbox(asked, principal, spoken, terms))
         container, spec = kept.value
+        term = Term(ttl=terms.ttl, idle=terms.idle, cpu_time=terms.cpu_time)
+        watch = Watch(container, term, cpus=spec.limits.cpus)
         session = Session(
-            container, spec, self._policy, Term(ttl=terms.ttl, idle=terms.idle, cpu_time=terms.cpu_time),
+            container, spec, self._policy, term, watch=watch,
             snapshots=self._snapshots, language=spoken, principal=principal, limits=asked.limits,
         )  # fmt: skip
         try:
             async with cancelled_group() as tasks:
-                tasks.start_soon(_expire, session, kept)
+                tasks.start_soon(_expire, session, watch, kept)
+                tasks.start_soon(watch.keep)
                 if snapshot is not None:
                     await session.restore(snapshot)
                 yield session
@@ -288,9 +292,10 @@ def _pooled(
     return open_pool(engine, capacity, placements.lease, bounds, longest_run=config.max_wall_time)
 
 
-async def _expire(session: Session, kept: Kept[Any]) -> None:
+async def _expire(session: Session, watch: Watch, kept: Kept[Any]) -> None:
     """Removes the container of a session that is over, whoever still holds it."""
     session.end(await session.over())
+    await watch.stop()
     kept.release()
 
 

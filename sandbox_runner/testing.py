@@ -136,6 +136,7 @@ class FakeContainer:
         self._answer = answer
         self._running: anyio.CancelScope | None = None
         self._cancelled = False
+        self._cpu_time = 0.0
         self._dead = anyio.Event()
 
     async def prepare(self) -> None:
@@ -145,6 +146,16 @@ class FakeContainer:
     async def lost(self) -> None:
         """Returns when it was killed."""
         await self._dead.wait()
+
+    async def why_lost(self) -> Status:
+        """It was killed."""
+        await anyio.lowlevel.checkpoint()
+        return "signaled"
+
+    async def cpu_time(self) -> float | None:
+        """What the replies so far told."""
+        await anyio.lowlevel.checkpoint()
+        return self._cpu_time
 
     async def resize(self, limits: ResolvedLimits) -> None:
         """From here on it has these limits."""
@@ -171,6 +182,7 @@ class FakeContainer:
         self._running = None
         if reply is None:
             return self._ended_early(anyio.current_time() - began)
+        self._cpu_time += reply.cpu_time
         return await _finish(reply, replace(job, limits=_together(job.limits, self._limits)), emit)
 
     def _ended_early(self, wall_time: float) -> Exited:

@@ -156,7 +156,7 @@ class Config:
 
     session_ttl: float = _setting(3600.0, SECONDS, "How long a session lasts.")
     session_idle: float = _setting(600.0, SECONDS, "How long one lasts that nobody uses.")
-    session_cpu_time: float = _setting(600.0, SECONDS, "CPU time of all runs of a session.")
+    session_cpu_time: float = _setting(600.0, SECONDS, "CPU time of all that runs in a session.")
     max_session_ttl: float = _setting(14400.0, SECONDS, "Ceiling of session_ttl.")
     max_session_idle: float = _setting(3600.0, SECONDS, "Ceiling of session_idle.")
     max_session_cpu_time: float = _setting(3600.0, SECONDS, "Ceiling of session_cpu_time.")

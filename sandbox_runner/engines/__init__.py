@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 from sandbox_runner.spec import ContainerSpec, Image, Job, ResolvedLimits
 
 if TYPE_CHECKING:
-    from sandbox_runner.events import Event, Exited
+    from sandbox_runner.events import Event, Exited, Status
 
 TOO_MUCH_LEFT = "What is in the workspace takes more than the run's memory; raise memory, or leave less."
 
@@ -50,7 +50,21 @@ class Container(Protocol):
         ...
 
     async def lost(self) -> None:
-        """Returns when the container, which has no job yet, has died. Cancel it before `execute`."""
+        """Returns when the container, which has no job now, has died. Cancel it before `execute`."""
+        ...
+
+    async def why_lost(self) -> "Status":
+        """Once `lost` has returned: ``out_of_memory`` where it died for want of that, else ``signaled``.
+
+        Raises EngineError where the engine cannot tell.
+        """
+        ...
+
+    async def cpu_time(self) -> float | None:
+        """Seconds of CPU time of all that ever ran in it, as the engine counts; None where it does not.
+
+        Raises EngineError.
+        """
         ...
 
     async def resize(self, limits: ResolvedLimits) -> None:

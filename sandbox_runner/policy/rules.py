@@ -38,7 +38,7 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How long a session may last: from its opening, without use, and in CPU time of its runs. Seconds."""
+    """How long a session may last, in seconds: from its opening, without use, and of CPU time."""
 
     ttl: float
     idle: float

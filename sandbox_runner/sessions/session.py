@@ -19,6 +19,7 @@ from sandbox_runner.running import RunStream, driven_to_its_end
 from sandbox_runner.sessions import workspace
 from sandbox_runner.sessions.snapshots import Snapshots
 from sandbox_runner.sessions.term import Term
+from sandbox_runner.sessions.watch import Watch, container_lost
 from sandbox_runner.spec import Admission, ContainerSpec
 
 SHELL = "bash"  # the language of `Session.shell`
@@ -39,6 +40,7 @@ class Session:
         policy: Policy,
         term: Term,
         *,
+        watch: Watch,
         snapshots: Snapshots,
         language: Language,
         principal: Principal,
@@ -53,6 +55,7 @@ class Session:
         self._limits = limits
         self._term = term
         self._snapshots = snapshots
+        self._watch = watch
         self._turn = anyio.Lock()
         self._running: RunStream | None = None
 
@@ -218,7 +221,7 @@ class Session:
         self, request: RunRequest, language: Language | None, context: str, *, lossless: bool
     ) -> AsyncIterator[RunStream]:
         admission = self._admitted(request, language, context)
-        async with self._turn:
+        async with self._turn, self._watch.suspended():
             with self._term.used():
                 async with driven_to_its_end(self._container, admission, lossless=lossless) as run:
                     self._running = run
@@ -242,11 +245,11 @@ class Session:
 
     def _note(self, exited: Exited | None) -> None:
         if exited is None:
-            self._term.finish(f"The session's container was lost{_ANOTHER}")
+            self._term.finish(container_lost(None))
             return
         self._term.spend(exited.usage.cpu_time or 0.0)
         if exited.reason == "sandbox_broken":
-            self._term.finish(f"{_CAUSES.get(exited.status, _DIED)}{_ANOTHER}")
+            self._term.finish(container_lost(exited.status))
 
 
 def _within(admission: Admission, cpu_left: float) -> Admission:
@@ -262,11 +265,3 @@ async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
     yield first
     async for piece in rest:
         yield piece
-
-
-_ANOTHER = ", and its state with it; open another session."
-_DIED = "The session's container died"
-_CAUSES = {
-    "out_of_memory": "The session's container ran out of memory and is gone",
-    "timed_out": "The session's container no longer answered and was removed",
-}

@@ -1,4 +1,4 @@
-"""How long a session may last: from its opening, without use, and by the CPU time of all its runs."""
+"""How long a session may last: from its opening, without use, and by the CPU time of all that runs in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +31,11 @@ class Term:
             return 0.0
         return max(0.0, self._next_end() - anyio.current_time())
 
+    @property
+    def spent(self) -> float:
+        """Seconds of CPU time that were counted."""
+        return self.cpu_time - self.cpu_left
+
     @contextmanager
     def used(self) -> Iterator[None]:
         """Within it the session is not idle. Raises SessionEnded."""
@@ -49,8 +54,9 @@ class Term:
             raise SessionEnded(self.reason)
 
     def spend(self, cpu_time: float) -> None:
-        """Counts the CPU time of a run."""
+        """Counts CPU time, of a run or between two. Where nothing runs and none is left it is over."""
         self.cpu_left -= cpu_time
+        self._end_where_used_up()
         self._wake()
 
     def finish(self, reason: str) -> None:
@@ -66,19 +72,23 @@ class Term:
                 self.finish(f"The session expired {self.ttl:g} s after it was opened{_ANOTHER}")
             elif not self._users and now >= self._used + self.idle:
                 self.finish(f"The session expired after {self.idle:g} s idle{_ANOTHER}")
-            elif self.cpu_left <= 0 and not self._users:
-                self.finish(f"The session used up its {self.cpu_time:g} s of CPU time{_ANOTHER}")
-            else:
+            elif not self._end_where_used_up():
                 await self._sleep(self._next_end() - now)
         return self.reason
+
+    def _end_where_used_up(self) -> bool:
+        if self.cpu_left > 0 or self._users:
+            return False
+        self.finish(f"The session used up its {self.cpu_time:g} s of CPU time{_ANOTHER}")
+        return True
 
     def _next_end(self) -> float:
         return self._end if self._users else min(self._end, self._used + self.idle)
 
     async def _sleep(self, seconds: float) -> None:
-        self._news = anyio.Event()
         with anyio.move_on_after(seconds):
             await self._news.wait()
 
     def _wake(self) -> None:
-        self._news.set()
+        news, self._news = self._news, anyio.Event()  # there may be several who wait
+        news.set()

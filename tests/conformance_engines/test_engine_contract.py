@@ -191,6 +191,7 @@ async def test_one_that_dies_is_lost(bench):
                 tasks.start_soon(container.lost)
                 await anyio.wait_all_tasks_blocked()
                 bench.kill(container.id)
+            assert await container.why_lost() == "signaled"
 
 
 @promise("wait.resumed")

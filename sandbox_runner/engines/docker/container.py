@@ -1,5 +1,6 @@
 """A container on the daemon, from create to removal."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -17,7 +18,7 @@ from sandbox_runner.engines.docker.faults import repeatable
 from sandbox_runner.engines.docker.resizing import set_memory
 from sandbox_runner.engines.general_lane import Counts, GeneralLane, Handles
 from sandbox_runner.errors import ContainerLost, ControlNotEnforced, EngineError, StartFailed
-from sandbox_runner.events import Exited, Usage
+from sandbox_runner.events import Exited, Status, Usage
 from sandbox_runner.hardening import LABEL_RUN
 from sandbox_runner.spec import Job, ResolvedLimits
 
@@ -38,6 +39,7 @@ class DockerContainer:
         self._call = call
         self._channel = channel
         self._cancelled = False
+        self._end: asyncio.Task[None] | None = None
         self._preload = beginning.spec.preload
         self._limits = beginning.spec.limits
         self._lane: AgentLane | GeneralLane
@@ -64,10 +66,8 @@ class DockerContainer:
         except ChannelEnded:
             if self._cancelled:
                 return self._lost("cancelled", began, {})
-            with suppress(ContainerLost):  # it is removed: what was printed is all that is left
-                if await self._oom_killed():
-                    return self._lost("out_of_memory", began, {"memory": 1})
-            return self._lost("signaled", began, {})
+            status = await self.why_lost()
+            return self._lost(status, began, {"memory": 1} if status == "out_of_memory" else {})
         finally:
             self._cancelled = False  # a session goes on
 
@@ -75,8 +75,18 @@ class DockerContainer:
         if self._channel.watchable:
             await self._channel.receive()  # the agent says nothing unasked, so this is the end
             return
-        with suppress(EngineError):
-            await self._call(lambda: self._client.wait(self.id), abandon=True)
+        if self._end is None:  # one thread, however often it is asked for
+            self._end = asyncio.create_task(self._wait())
+        await asyncio.shield(self._end)
+
+    async def why_lost(self) -> Status:
+        with suppress(ContainerLost):  # it is removed already, which tells nothing
+            if await self._oom_killed():
+                return "out_of_memory"
+        return "signaled"
+
+    async def cpu_time(self) -> float | None:
+        return _counts(await self._call(self._stats)).cpu_time
 
     async def resize(self, limits: ResolvedLimits) -> None:
         held = self._limits
@@ -98,7 +108,7 @@ class DockerContainer:
         with suppress(ContainerLost, StartFailed):  # it ended by itself in the meantime
             await self._call(lambda: self._client.kill(self.id))
 
-    def _lost(self, status: Any, began: float, limits_hit: dict[str, int]) -> Exited:  # noqa: ANN401 - a Status
+    def _lost(self, status: Status, began: float, limits_hit: dict[str, int]) -> Exited:
         return Exited(
             status=status,
             signal=9 if status == "signaled" else None,
@@ -106,6 +116,14 @@ class DockerContainer:
             usage=Usage(wall_time=anyio.current_time() - began),
             limits_hit=limits_hit,
         )
+
+    async def _wait(self) -> None:
+        with suppress(EngineError):
+            await self._call(lambda: self._client.wait(self.id), abandon=True)
+
+    def _stats(self) -> dict[str, Any]:
+        stats: dict[str, Any] = self._client.stats(self.id, stream=False, one_shot=True)
+        return stats
 
     async def _oom_killed(self) -> bool:
         state = await self._call(repeatable(lambda: self._client.inspect_container(self.id)))
@@ -130,7 +148,7 @@ class DockerContainer:
 
         async def counts() -> Counts:
             with suppress(EngineError):  # a sample is missed; the deadline does not depend on it
-                return _counts(await call(lambda: client.stats(container_id, stream=False, one_shot=True)))
+                return _counts(await call(self._stats))
             return Counts()
 
         return Handles(

@@ -46,6 +46,7 @@ class OciContainer:
         self._channel = channel
         self._cancelled = False
         self._process: int | None = None  # a descriptor of PID 1
+        self._kills = 0  # for want of memory, until a job began or the last one ended
         self._lane = AgentLane(channel, spec.labels[LABEL_RUN])
 
     async def start(self) -> None:
@@ -66,23 +67,30 @@ class OciContainer:
 
     async def execute(self, job: Job, emit: Emit) -> Exited:
         began = anyio.current_time()
-        before = cgroups.oom_kills(self._means.hierarchies, self._path)
+        self._kills = self._oom_kills()
         try:
             exited = await self._lane.execute(job, emit)
             return replace(exited, usage=self._with_peak(exited.usage))
         except ChannelEnded:
             if self._cancelled:
                 return self._lost("cancelled", began, {})
-            killed = cgroups.oom_kills(self._means.hierarchies, self._path) - before
+            killed = self._oom_kills() - self._kills
             if killed > 0:
                 return self._lost("out_of_memory", began, {"memory": killed})
             return self._lost("signaled", began, {})
         finally:
             self._cancelled = False  # a session goes on
+            self._kills = self._oom_kills()
 
     async def lost(self) -> None:
         assert self._process is not None
         await anyio.wait_readable(self._process)
+
+    async def why_lost(self) -> Status:
+        return "out_of_memory" if self._oom_kills() > self._kills else "signaled"
+
+    async def cpu_time(self) -> float | None:
+        return cgroups.cpu_time(self._means.hierarchies, self._path)
 
     async def resize(self, limits: ResolvedLimits) -> None:
         held = self._spec.limits
@@ -123,6 +131,9 @@ class OciContainer:
             pid_file=self._bundle.pid_file,
         )
         return launch(self._spec, self._means, command, stdio=self._channel.stdio)
+
+    def _oom_kills(self) -> int:
+        return cgroups.oom_kills(self._means.hierarchies, self._path)
 
     def _with_peak(self, usage: Usage) -> Usage:
         """``usage`` with the host's own reading where there is none from inside: gVisor shows none."""

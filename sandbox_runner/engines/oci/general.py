@@ -38,7 +38,7 @@ from sandbox_runner.engines.oci.starting import (
 )
 from sandbox_runner.engines.oci.tracing import Traced
 from sandbox_runner.errors import ControlNotEnforced, StartFailed
-from sandbox_runner.events import Exited, Usage
+from sandbox_runner.events import Exited, Status, Usage
 from sandbox_runner.hardening import LABEL_RUN
 from sandbox_runner.spec import ContainerSpec, Job, ResolvedLimits
 
@@ -91,6 +91,13 @@ class ForeignContainer:
     async def lost(self) -> None:
         assert self._process is not None
         await anyio.wait_readable(self._process)
+
+    async def why_lost(self) -> Status:
+        killed = cgroups.oom_kills(self._means.hierarchies, self._path)
+        return "out_of_memory" if killed else "signaled"
+
+    async def cpu_time(self) -> float | None:
+        return cgroups.cpu_time(self._means.hierarchies, self._path)
 
     async def resize(self, limits: ResolvedLimits) -> None:
         raise ControlNotEnforced("The limits of this container cannot be changed; make another one.")

@@ -1,0 +1,79 @@
+"""What becomes of a session that nobody uses: its container dies, or computes in the background."""
+
+import os
+import signal
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+
+from sandbox_runner import Config, Limits, Runner, RunRequest
+from sandbox_runner.engines.oci.bundles import Bundle
+from sandbox_runner.errors import SessionEnded
+from sandbox_runner.request import LOCAL_USER
+from sandbox_runner.sessions.book import Book
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+PATIENCE = 60  # seconds; nothing waits that long where it works
+# A process of the background that stops itself, and once it is told to goes on to take all memory.
+STOPPED = """sh -c 'kill -STOP $$; exec python3 -c "x = bytearray(1 << 30)"' &
+until grep -q '^State:.*stopped' /proc/$!/status; do :; done"""
+
+
+@pytest.fixture(params=["docker", "oci"])
+async def runner(request, anyio_backend):
+    async with Runner.open(Config(engine=request.param, max_concurrent=1)) as runner:
+        yield runner
+
+
+def first_process(runner, session, docker_client) -> psutil.Process:
+    """PID 1 of the session's container, as this machine sees it."""
+    container = session._container.id
+    if runner.engine_name == "oci":
+        return psutil.Process(Bundle(runner.instance, container).pid())
+    return psutil.Process(docker_client.inspect_container(container)["State"]["Pid"])
+
+
+async def test_one_whose_container_is_killed_is_over_at_once_and_gives_its_place_back(
+    nothing_left, runner, docker_client
+):
+    async with anyio.create_task_group() as holding:
+        book = Book(holding, most_each=1, kept=PATIENCE)
+        entry = await book.open(LOCAL_USER, "python", lambda: runner.session("python"), most=1)
+        session = entry.session
+        assert (await session.run("x = 1")).ok
+        os.kill(first_process(runner, session, docker_client).pid, signal.SIGKILL)
+        with anyio.fail_after(PATIENCE):
+            assert "container died" in await session.over()
+            assert (await runner.run(RunRequest(language="bash", code=":"))).ok  # there is one place
+            await entry._gone.wait()
+        assert [(each.reason, each.ended is None) for each in book.of(LOCAL_USER)] == [(session.ended, False)]
+        with pytest.raises(SessionEnded, match=r"died.*open another"):
+            _ = book.find(entry.handle, LOCAL_USER).session
+
+
+async def test_one_whose_container_runs_out_of_memory_says_so(nothing_left, runner, docker_client):
+    async with runner.session("python", limits=Limits(memory="96m")) as session:
+        assert (await session.shell(STOPPED)).ok
+        first = first_process(runner, session, docker_client)
+        processes = first.children(recursive=True)
+        for process, score in ((first, 1000), *((each, 0) for each in processes)):  # so that PID 1 is taken
+            Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(score))
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+        with anyio.fail_after(PATIENCE):
+            assert "ran out of memory" in await session.over()
+        with pytest.raises(SessionEnded, match="ran out of memory"):
+            await session.run("1")
+
+
+async def test_what_computes_in_the_background_uses_up_the_sessions_cpu_time(nothing_left, runner):
+    async with runner.session("python", cpu_time=1) as session:
+        burning = await session.shell("while :; do :; done &")
+        assert burning.ok
+        assert burning.usage.cpu_time < 0.5
+        with anyio.fail_after(PATIENCE):
+            assert "used up its 1 s of CPU time" in await session.over()
+        with pytest.raises(SessionEnded, match="used up"):
+            await session.run("1")
