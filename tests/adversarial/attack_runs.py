@@ -27,14 +27,14 @@ from sandbox_runner.spec import ContainerSpec
 ATTACKS = Path(__file__).with_name("attacks")
 Change = Callable[[ContainerSpec], ContainerSpec]
 
-_UNSEALED = """
+_WEAKENED = """
 import sys
 sys.path.insert(0, "/usr/lib/sandbox-runner")
-import agent.seal
-agent.seal.undumpable = lambda: True
+{}
 from agent.loop import main
 main()
 """
+UNSEALED = "import agent.seal; agent.seal.undumpable = lambda: True"
 NO_FILTER = "no filter"
 IN = "GOT IN"
 PATIENT = Limits(wall_time=60)  # no attack is ended by the clock unless it is meant to be
@@ -44,6 +44,13 @@ _SAME_USER = 61_234
 def _of_user(spec: ContainerSpec, uid: int) -> ContainerSpec:
     owned = tuple(mount if mount.uid is None else replace(mount, uid=uid) for mount in spec.tmpfs)
     return replace(spec, uid=uid, gid=uid, tmpfs=owned)
+
+
+def weakened(spec: ContainerSpec, code: str) -> ContainerSpec:
+    """``spec`` with a PID 1 that executes ``code`` before it begins; the agent's own where there is none."""
+    if not code:
+        return spec
+    return replace(spec, argv=(*AGENT_ARGV[:-1], "-c", _WEAKENED.format(code)))
 
 
 # What is taken away, by name. Nothing here may let an attack of this folder change the host.
@@ -58,7 +65,7 @@ WITHOUT: dict[str, Change] = {
     "pids limit": lambda spec: replace(spec, limits=replace(spec.limits, pids=1024)),
     "memory limit": lambda spec: replace(spec, limits=replace(spec.limits, memory=1 << 30)),
     "masked paths": lambda spec: replace(spec, masked_paths=()),
-    "sealed PID 1": lambda spec: replace(spec, argv=(*AGENT_ARGV[:-1], "-c", _UNSEALED)),
+    "sealed PID 1": lambda spec: weakened(spec, UNSEALED),
     "a user id of its own": lambda spec: _of_user(spec, _SAME_USER),
 }
 
