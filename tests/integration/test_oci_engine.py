@@ -19,6 +19,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from owners import OWNER, kill, nursery, wait_for_end
 from test_outcomes import CASES
 
 from sandbox_runner import Config, Limits, Runner, RunRequest, RunResult
@@ -35,7 +36,6 @@ from sandbox_runner.events import Output
 RUNTIMES = ("crun", "runc", "runsc")
 OF_KERNEL = ("crun", "runc")
 SYSCALLS = Path(__file__).parent / "payloads" / "syscalls.py"
-OWNER = Path(__file__).parents[1] / "adversarial" / "owner_that_runs.py"
 KILLS = 24  # for each runtime
 BATCH = 4
 LONGEST_RUN = 0.4  # seconds; the moment of the kill is drawn from it
@@ -338,19 +338,6 @@ async def test_a_limit_that_was_not_set_is_named(monkeypatch, runtime, control):
         assert list_runs(instance=runner.instance) == []
 
 
-def start_owner(runtime: str) -> subprocess.Popen[str]:
-    owner = subprocess.Popen(
-        [sys.executable, str(OWNER)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "SANDBOX_RUNNER_ENGINE": "oci", "SANDBOX_RUNNER_OCI_RUNTIME": runtime},
-    )
-    assert int(owner.stdout.readline()) == owner.pid
-    return owner
-
-
 def left_by(pids: set[int]) -> list[str]:
     return [run.container_id for run in list_runs() if int(run.owner.split(":")[1]) in pids]
 
@@ -360,20 +347,19 @@ def left_by(pids: set[int]) -> list[str]:
 def test_kills_of_the_owner_at_random_moments_leave_nothing(runtime):
     before = set(traces())
     seen: set[int] = set()
-    for _ in range(KILLS // BATCH):
-        owners = [start_owner(runtime) for _ in range(BATCH)]
-        for owner in owners:
-            # The moment is the attack: drawn anew for each, not waited for.
-            time.sleep(random.uniform(0, LONGEST_RUN / BATCH))
-            seen.add(len(left_by({owner.pid})))
-            os.killpg(owner.pid, signal.SIGKILL)
-        killed = time.monotonic()
-        for owner in owners:
-            assert owner.wait() == -signal.SIGKILL
-            owner.stdout.close()
-        while (left := set(traces()) - before) and time.monotonic() - killed < ALLOWED:
-            pass
-        assert left == set()
+    with nursery(SANDBOX_RUNNER_ENGINE="oci", SANDBOX_RUNNER_OCI_RUNTIME=runtime) as owners:
+        for _ in range(KILLS // BATCH):
+            batch = owners.start(BATCH)
+            for owner in batch:
+                # The moment is the attack: drawn anew for each, not waited for.
+                time.sleep(random.uniform(0, LONGEST_RUN / BATCH))
+                seen.add(len(left_by({owner})))
+                kill(owner)
+            killed = time.monotonic()
+            wait_for_end(batch)
+            while (left := set(traces()) - before) and time.monotonic() - killed < ALLOWED:
+                pass
+            assert left == set()
     assert 1 in seen, "no owner had a container when it was killed"
 
 
