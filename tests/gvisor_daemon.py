@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from docker import APIClient
 
-from sandbox_runner.definitions import has_agent, image_names, image_tag
+from sandbox_runner.definitions import image_tag
 from sandbox_runner.engines.docker.connection import connect
 from sandbox_runner.provision.engine_install import start_dockerd, stop_daemon
 from sandbox_runner.provision.state import load_state
@@ -20,6 +20,10 @@ from sandbox_runner.provision.state import load_state
 T = TypeVar("T")
 _NEWNET = 0x40000000  # sched.h
 RUNSC = "/usr/bin/runsc"
+USED = (
+    "shell",
+    "python",
+)  # the images that tests with gVisor use: to copy all takes a minute
 RIGHT = ("--network=none", "--oci-seccomp")
 REFUSED = {  # a registration, and what the refusal names
     "without-cgroups": ((*RIGHT, "--ignore-cgroups"), "memory, cpus and pids"),
@@ -47,7 +51,7 @@ _QUIET = ("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forwar
 
 @contextmanager
 def gvisor_daemon(images_from: APIClient, folder: Path) -> Iterator[str]:
-    """The address of a daemon that has our images. ``folder`` is its own and is gone in the end."""
+    """The address of a daemon that has the images of `USED`. ``folder`` is its own and is gone in the end."""
     address = f"unix://{folder}/docker.sock"
     config = folder / "daemon.json"
     config.write_text(json.dumps({"runtimes": _runtimes(folder)}))
@@ -84,12 +88,11 @@ def _in_a_network_of_its_own(call: Callable[[], T]) -> T:
 
 
 def _exported(client: APIClient) -> Iterator[bytes]:
-    """Those of our images that are built, as one archive: what they share is once in it.
+    """The images of `USED`, as one archive: what they share is once in it.
 
     The SDK exports but one at a time.
     """
-    ours = [image_tag(name) for name in image_names() if has_agent(name)]
-    tags = [tag for tag in ours if client.images(tag, quiet=True)]
+    tags = [image_tag(name) for name in USED]
     with client._get(client._url("/images/get"), params={"names": tags}, stream=True) as answer:
         yield from answer.iter_content(1 << 20)
 

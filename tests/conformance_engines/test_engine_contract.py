@@ -103,11 +103,11 @@ async def test_a_name_of_nothing_says_what_to_do(bench):
 async def test_a_name_stands_for_what_it_means_now(bench):
     bench.rename("shell", "sandbox-runner-contract:latest")
     before = await bench.engine.image("sandbox-runner-contract:latest")
-    bench.rename("node", "sandbox-runner-contract:latest")
+    bench.rename("python", "sandbox-runner-contract:latest")
     after = await bench.engine.image("sandbox-runner-contract:latest")
     assert (before.id, after.id) == (
         (await bench.engine.image("shell")).id,
-        (await bench.engine.image("node")).id,
+        (await bench.engine.image("python")).id,
     )
 
 
