@@ -8,7 +8,7 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -269,3 +269,6 @@ class AgentContainer:
             assert kind == protocol.STARTED, kind
             result.warm = payload == bytes([protocol.WARM])
         return 0
+
+
+StartAgent = Callable[..., AgentContainer]

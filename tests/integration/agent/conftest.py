@@ -1,13 +1,11 @@
 """A real engine, the agent's image, and containers of it that are gone when their test is over."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import docker
 import pytest
-from agent_client import AgentContainer, build_image
-
-StartAgent = Callable[..., AgentContainer]
+from agent_client import AgentContainer, StartAgent, build_image
 
 
 @pytest.fixture(scope="session")

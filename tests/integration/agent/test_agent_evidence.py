@@ -2,8 +2,7 @@
 
 import time
 
-from agent_client import PYTHON, AgentContainer
-from conftest import StartAgent
+from agent_client import PYTHON, AgentContainer, StartAgent
 
 from sandbox_runner.agent import protocol
 

@@ -1,8 +1,7 @@
 """Each limit ends everything, whatever the program does about it, and is told as its own cause."""
 
 import pytest
-from agent_client import PYTHON, AgentContainer
-from conftest import StartAgent
+from agent_client import PYTHON, AgentContainer, StartAgent
 
 from sandbox_runner.agent import protocol
 

@@ -3,8 +3,7 @@
 import signal
 
 import pytest
-from agent_client import PYTHON, AgentContainer
-from conftest import StartAgent
+from agent_client import PYTHON, AgentContainer, StartAgent
 
 from sandbox_runner.agent import protocol
 

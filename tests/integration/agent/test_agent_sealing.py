@@ -4,8 +4,7 @@ Each attack is run against a copy of the agent that does not seal itself, too: t
 """
 
 import pytest
-from agent_client import PYTHON, UNSEALED, AgentContainer
-from conftest import StartAgent
+from agent_client import PYTHON, UNSEALED, AgentContainer, StartAgent
 
 from sandbox_runner.agent import protocol
 

@@ -1,8 +1,7 @@
 """What the waiting interpreter takes, what it leaves to one that is started, and what it must not know."""
 
 import pytest
-from agent_client import AgentContainer
-from conftest import StartAgent
+from agent_client import AgentContainer, StartAgent
 from test_agent_sealing import ATTACKS, FORGERY
 from warm_client import Program, admission, run, start
 

@@ -8,8 +8,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from agent_client import Result
-from conftest import StartAgent
+from agent_client import Result, StartAgent
 from program_files import BYTE_PROGRAMS, FOLDER, IMPORTS, read_programs
 from warm_client import Program, run, start
 
