@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sandbox_runner.agent.kernel import CODE, MESSAGES, Messages
 
-PATIENCE = 20  # seconds; only a broken kernel is waited for that long
+PATIENCE = 60  # seconds; only a broken kernel is waited for that long
 
 
 @dataclass(frozen=True)

@@ -245,7 +245,9 @@ def test_calls_leave_neither_descriptors_nor_threads(nothing_left):
             for number in numbers:
                 server.answer(number)
             process = psutil.Process(server.pid)
-            assert within(5, lambda process=process, held=held: not held or process.num_fds() <= held[0] + 8)
+            assert within(
+                WAIT, lambda process=process, held=held: not held or process.num_fds() <= held[0] + 8
+            )
             held.append(process.num_fds())
 
 
@@ -281,7 +283,7 @@ def test_calls_cancelled_at_random_moments_leave_no_container(docker_client, not
                 server.notify("notifications/cancelled", {"requestId": number + 1_000_000})
         assert within(5, lambda: len(containers_of(docker_client, server)) <= 1)
         assert works(server)
-        assert within(5, lambda: statuses(server) <= {"cancelled", "exited"})
+        assert within(WAIT, lambda: statuses(server) <= {"cancelled", "exited"})
 
 
 def test_a_server_killed_at_random_moments_leaves_no_container(docker_client, nothing_left):

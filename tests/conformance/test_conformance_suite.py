@@ -60,7 +60,7 @@ def test_the_server_asks_for_the_key(with_fixtures):
         with_fixtures.url, b"{}", {"Authorization": "Bearer of-another", "Content-Type": "application/json"}
     )
     with pytest.raises(urllib.error.HTTPError, match="401"):
-        urllib.request.urlopen(request, timeout=30)
+        urllib.request.urlopen(request, timeout=60)
 
 
 @pytest.mark.parametrize("revision", ["2026-07-28"], indirect=True)

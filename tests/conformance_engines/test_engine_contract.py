@@ -37,7 +37,7 @@ from sandbox_runner.request import LOCAL_USER
 from sandbox_runner.spec import Admission
 
 pytestmark = pytest.mark.anyio
-PATIENCE = 10  # seconds for what must happen; nothing waits that long where it does
+PATIENCE = 60  # seconds for what must happen; nothing waits that long where it does
 
 
 @asynccontextmanager

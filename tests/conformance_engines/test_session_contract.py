@@ -18,7 +18,7 @@ from sandbox_runner.request import LOCAL_USER
 from sandbox_runner.spec import ContainerSpec
 
 pytestmark = pytest.mark.anyio
-PATIENCE = 20  # seconds for what must happen; nothing waits that long where it does
+PATIENCE = 60  # seconds for what must happen; nothing waits that long where it does
 BASH = find_language("bash")
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _CHUNK = 1 << 16
-_WAIT = 30  # seconds: a bound for a loaded machine
+_WAIT = 60  # seconds: a bound for a loaded machine
 
 
 class TlsEnd:

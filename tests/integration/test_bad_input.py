@@ -247,7 +247,7 @@ def no_http(tmp_path):
         answering.start()
         yield f"unix://{tmp_path}/other.sock"
         listener.shutdown(socket.SHUT_RDWR)
-        answering.join(10)
+        answering.join(60)
 
 
 @pytest.mark.parametrize("engine", ["dead_socket", "refusing_port", "no_http"])

@@ -8,7 +8,7 @@ import zlib
 import anyio
 import jsonschema
 import pytest
-from mcp_clients import containers_of, pipe, sdk_client, within
+from mcp_clients import WAIT, containers_of, pipe, sdk_client, within
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -173,7 +173,7 @@ def test_what_has_no_place_in_a_session_is_refused(call, session):
 
 def test_a_session_that_is_over_says_why_and_closing_it_again_is_harmless(call):
     handle = call("open_session", idle_s=0.2).structured_content["session"]
-    assert within(30, lambda: call("list_sessions").structured_content["sessions"][0]["status"] == "ended")
+    assert within(WAIT, lambda: call("list_sessions").structured_content["sessions"][0]["status"] == "ended")
     told = call("run_code", error=True, language="python", code="1", session=handle).structured_content
     assert told["notes"] == ["The session expired after 0.2 s idle; open another one."]
     told = call("list_files", error=True, session=handle).structured_content

@@ -22,8 +22,10 @@ WAITING = "echo waiting; sleep 600"
 
 def containers(docker_client):
     """Those of the first runs of the servers that this process has started; none that waits."""
-    ours = {child.pid for child in psutil.Process(os.getpid()).children(recursive=True)}
-    return [run for run in list_runs(docker_client) if int(run.owner.split(":")[1]) in ours and not run.ahead]
+    ours = {f":{child.pid}:" for child in psutil.Process(os.getpid()).children(recursive=True)}
+    return [
+        run for run in list_runs(docker_client) if not run.ahead and any(mark in run.owner for mark in ours)
+    ]
 
 
 def without_measures(result):

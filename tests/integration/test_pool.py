@@ -47,7 +47,7 @@ async def pooled(*, room: Room = ROOM, **settings) -> AsyncIterator[tuple[Runner
 
 
 async def until(pool: Pool, condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         while not condition():
             await pool._changed.wait()
 

@@ -57,7 +57,7 @@ def test_an_engine_that_goes_is_seen_and_one_that_comes_back_too(home, client, t
 def test_an_engine_that_hangs_does_not_hang_the_probe(home, tmp_path):
     socket = Path(find_address(None).removeprefix("unix://"))
     with proxied(tmp_path, socket, lambda line: "swallow") as (address, cut):
-        with served(home=home, DOCKER_HOST=address) as server, httpx2.Client(timeout=20) as impatient:
+        with served(home=home, DOCKER_HOST=address) as server, httpx2.Client(timeout=60) as impatient:
             assert health(impatient, server) == (503, '{"status":"engine"}')
             assert health(impatient, server, "/healthz")[0] == 200
             cut()
