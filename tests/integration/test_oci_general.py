@@ -5,7 +5,6 @@ outlives its owner. The image is our own shell's root filesystem under a name th
 """
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -17,12 +16,10 @@ import anyio
 import pytest
 from test_oci_engine import (
     ALLOWED,
-    BATCH,
-    LONGEST_RUN,
-    OWNER,
     WEAKENED,
     anyio_test,
     config,
+    kill_owners,
     left_by,
     traces,
 )
@@ -285,40 +282,10 @@ async def test_many_at_once_all_end(runner):
     assert [(result.status, result.exit_code) for result in results] == [("exited", 7)] * 24
 
 
-def start_owner(runtime: str, *, code: str | None = None) -> subprocess.Popen[str]:
-    command = [str(OWNER), IMAGE] if code is None else ["-c", code, "owner"]
-    owner = subprocess.Popen(
-        [sys.executable, *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "SANDBOX_RUNNER_ENGINE": "oci", "SANDBOX_RUNNER_OCI_RUNTIME": runtime},
-    )
-    assert int(owner.stdout.readline()) == owner.pid
-    return owner
-
-
 @pytest.mark.timeout(300)
 @each_runtime
 def test_kills_of_the_owner_at_random_moments_leave_nothing(runtime):
-    before = set(traces())
-    seen: set[int] = set()
-    for _ in range(KILLS // BATCH):
-        owners = [start_owner(runtime) for _ in range(BATCH)]
-        for owner in owners:
-            # The moment is the attack: drawn anew for each, not waited for.
-            time.sleep(random.uniform(0, LONGEST_RUN / BATCH))
-            seen.add(len(left_by({owner.pid})))
-            os.killpg(owner.pid, signal.SIGKILL)
-        killed = time.monotonic()
-        for owner in owners:
-            assert owner.wait() == -signal.SIGKILL
-            owner.stdout.close()
-        while (left := set(traces()) - before) and time.monotonic() - killed < ALLOWED:
-            pass
-        assert left == set()
-    assert 1 in seen, "no owner had a container when it was killed"
+    kill_owners(runtime, KILLS, IMAGE)
 
 
 ALONE = f"""
@@ -347,7 +314,15 @@ anyio.run(main)
 def stopped_owner(runtime: str, *, watchdog_dies: bool, wall_time: float) -> subprocess.Popen[str]:
     """An owner that stopped with a program running."""
     code = ALONE.replace("DIES", str(watchdog_dies)).replace("WALL", str(wall_time))
-    owner = start_owner(runtime, code=code)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, "owner"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "SANDBOX_RUNNER_ENGINE": "oci", "SANDBOX_RUNNER_OCI_RUNTIME": runtime},
+    )
+    assert int(owner.stdout.readline()) == owner.pid
     os.waitpid(owner.pid, os.WUNTRACED)
     return owner
 
