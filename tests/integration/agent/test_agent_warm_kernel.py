@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-from agent_client import AgentContainer, Result
-from conftest import StartAgent
+from agent_client import AgentContainer, Result, StartAgent
 from warm_client import start
 
 from sandbox_runner.agent import protocol
