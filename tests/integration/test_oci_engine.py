@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import cache
 from glob import glob
 from pathlib import Path
 
@@ -83,9 +84,12 @@ def cases(runtime: str) -> list[str]:
     return [name for name in CASES if runtime in OF_KERNEL or name not in OTHERWISE]
 
 
-@pytest.fixture(scope="module")
-def outcomes(request) -> dict[str, RunResult]:
-    """How all programs of test_outcomes end, run side by side."""
+@cache
+def outcomes(runtime: str) -> dict[str, RunResult]:
+    """How all programs of test_outcomes end, run side by side.
+
+    No fixture: of one that is parametrized together with ``name`` pytest makes a new one for each test.
+    """
     results: dict[str, RunResult] = {}
 
     async def run_one(runner: Runner, name: str) -> None:
@@ -93,21 +97,17 @@ def outcomes(request) -> dict[str, RunResult]:
         results[name] = await runner.run(asked)
 
     async def run_all() -> None:
-        async with Runner.open(config(request.param)) as runner, anyio.create_task_group() as tasks:
-            for name in cases(request.param):
+        async with Runner.open(config(runtime)) as runner, anyio.create_task_group() as tasks:
+            for name in cases(runtime):
                 tasks.start_soon(run_one, runner, name)
 
     anyio.run(run_all)
     return results
 
 
-@pytest.mark.parametrize(
-    ("outcomes", "name"),
-    [(runtime, name) for runtime in RUNTIMES for name in cases(runtime)],
-    indirect=["outcomes"],
-)
-def test_a_program_ends_as_it_does_on_docker(outcomes, name):
-    case, result = CASES[name], outcomes[name]
+@pytest.mark.parametrize(("runtime", "name"), [(each, name) for each in RUNTIMES for name in cases(each)])
+def test_a_program_ends_as_it_does_on_docker(runtime, name):
+    case, result = CASES[name], outcomes(runtime)[name]
     assert (result.status, result.exit_code, result.signal) == (case.status, case.exit_code, case.signal)
     assert set(result.limits_hit) == set(case.hits)
     assert all(count in (None, result.limits_hit[hit]) for hit, count in case.hits.items())
