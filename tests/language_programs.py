@@ -18,6 +18,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "languages" / "programs"
 RESULTS = Path(__file__).parent / "languages" / "RESULTS.md"
 ENGINES = ("docker", "oci")
+MISSING, PUBLIC = "Not packaged", "Public sets of programs"  # headings of RESULTS.md
 CASES = ("hello", "files", "exit", "error", "broken", "unicode", "endless")
 
 
@@ -45,9 +46,23 @@ def read_cases(language: str) -> dict[str, Case]:
 
 def rows() -> dict[str, str]:
     """The rows of the table of results, by language."""
-    text = RESULTS.read_text("utf-8") if RESULTS.exists() else ""
-    table = re.findall(r"^(\| ([a-z][^ ]*) \|.+)$", text.partition("\n## ")[0], re.MULTILINE)
+    table = re.findall(r"^(\| ([a-z][^ ]*) \|.+)$", read_parts()[""], re.MULTILINE)
     return {name: row for row, name in table if name != "language"}
+
+
+def read_parts() -> dict[str, str]:
+    """The text of RESULTS.md by heading; what is before the first is of ""."""
+    text = RESULTS.read_text("utf-8") if RESULTS.exists() else ""
+    first, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
+    return dict(zip(["", *parts[::2]], [first, *parts[1::2]], strict=True))
+
+
+def write_parts(parts: dict[str, str]) -> None:
+    """RESULTS.md anew, with these parts by heading."""
+    text = "\n\n".join(
+        f"## {name}\n\n{part.strip()}" if name else part.strip() for name, part in parts.items()
+    )
+    RESULTS.write_text(f"{text}\n", "utf-8")
 
 
 def _case(options: list[str], text: str) -> Case:

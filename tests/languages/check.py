@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 
 import anyio
-from language_programs import CASES, ENGINES, RESULTS, Case, read_cases, rows
+from language_programs import CASES, ENGINES, MISSING, Case, read_cases, read_parts, rows, write_parts
 
 from sandbox_runner import InputFile, Limits, Runner, RunRequest, RunResult
 from sandbox_runner.config import Config
@@ -34,10 +34,7 @@ several files, an exit code, an error, a program that is not valid, Unicode, and
 *compile s* and *run s* are what hello took on oci; *MiB* is the image with the base that all share.
 
 """
-MISSING = """\
-
-## Not packaged
-
+NOT_PACKAGED = """\
 Asked of Debian 13 on 2026-11-21 with `apt-cache policy` and `apt-cache search`.
 
 | language | what Debian 13 says |
@@ -159,7 +156,7 @@ def main() -> int:
     api.close()
     head = f"| {' | '.join(HEADINGS)} |\n|{'---|' * len(HEADINGS)}\n"
     lines = "\n".join(table[name] for name in sorted(table))
-    RESULTS.write_text(f"{TITLE}{head}{lines}\n{MISSING}", "utf-8")
+    write_parts({**read_parts(), "": f"{TITLE}{head}{lines}", MISSING: NOT_PACKAGED})
     return any(findings.failed[engine] for findings in found.values() for engine in ENGINES)
 
 
