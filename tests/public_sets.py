@@ -36,13 +36,17 @@ from typing import *
 from collections import *
 """
 _CPP = ("stdlib.h", "algorithm", "math.h", "stdio.h", "vector", "string", "climits", "cstring", "iostream")
+_GO = (
+    "bytes", "crypto/md5", "fmt", "math", "math/rand", "reflect", "regexp", "sort", "strconv", "strings",
+    "testing", "time",
+)  # fmt: skip
 _CRATES = ("rand", "regex", "md5")
 # In place of github.com/stretchr/testify, which a program without a network has not got.
 _TESTIFY = """
 type asserting struct{}
 var assert asserting
 func (asserting) New(*testing.T) asserting { return assert }
-func (asserting) Equal(expected, actual any) {
+func (asserting) Equal(expected, actual any, _ ...any) {
     if !reflect.DeepEqual(expected, actual) { panic(fmt.Sprintf("%#v is not %#v", actual, expected)) }
 }
 """
@@ -99,12 +103,13 @@ def _plain(problem: dict[str, str]) -> str:
 
 
 def _go(problem: dict[str, str]) -> str:
-    imported = set(re.findall(r'"([\w/]+)"', problem["import"] + problem["test_setup"]))
-    imports = "".join(f'import "{name}"\n' for name in sorted(imported | {"testing", "reflect", "fmt"}))
     call = re.search(r"func (Test\w+)", problem["test"])
     assert call
     body = f"{problem['prompt'].replace(problem['import'], '')}{problem['canonical_solution']}"
-    return f"package main\n{imports}{_TESTIFY}{body}\n{problem['test']}\nfunc main() {{ {call[1]}(nil) }}\n"
+    program = f"{_TESTIFY}{body}\n{problem['test']}\nfunc main() {{ {call[1]}(nil) }}\n"
+    code = re.sub(r"//.*", "", program)
+    imports = "".join(f'import "{name}"\n' for name in _GO if re.search(rf"\b{Path(name).name}\.", code))
+    return f"package main\n{imports}{program}"
 
 
 def _rust(problem: dict[str, str]) -> str:

@@ -25,6 +25,16 @@ from sandbox_runner.languages import find_language
 AT_A_TIME = 2
 # Where it is the program that asks for what no image of ours has, and why.
 THEIRS = {
+    "CPP/162": "wants OpenSSL",
+    "Rust/32": "wants the crate rand",
+    "Rust/38": "wants the crate rand",
+    "Rust/50": "wants the crate rand",
+    "Rust/53": "wants the crate rand",
+    "Rust/91": "wants the crate regex",
+    "Rust/162": "wants the crate md5",
+    "JavaScript/112": "returns half of what its test wants",
+    "JavaScript/155": "does not do what its test wants",
+    "JavaScript/162": "wants the package js-md5",
     "nasm/test.nasm.asm": "is of 32 bits",
     "scala/test.scala": "is in Scala 3",
 }
