@@ -25,6 +25,8 @@ from sandbox_runner.languages import find_language
 AT_A_TIME = 2
 # Where it is the program that asks for what no image of ours has, and why.
 THEIRS = {
+    "CPP/22": "wants Boost",
+    "CPP/137": "wants Boost",
     "CPP/162": "wants OpenSSL",
     "Rust/32": "wants the crate rand",
     "Rust/38": "wants the crate rand",
@@ -40,7 +42,8 @@ THEIRS = {
 }
 TITLE = """\
 Made by `tests/languages/public.py`, which says where the sets are to be had; the default limits.
-HumanEval-X: the set's own solution of each problem with the set's own test, 164 for each language.
+HumanEval-X: the set's own solution of each problem with the set's own test, 164 for each language;
+TypeScript runs JavaScript's, and in Go a few lines stand for the library testify.
 Piston: the test of each of its packages in a language that we have, each of which prints OK.
 
 """
