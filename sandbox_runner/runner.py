@@ -40,7 +40,7 @@ from sandbox_runner.watchdog import Watchdog, guarded
 
 if TYPE_CHECKING:
     from sandbox_runner.config import Config
-    from sandbox_runner.packages import PackageImages
+    from sandbox_runner.packages.source import PackageSource, Tell
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class Runner:
         placements: Placements,
         snapshots: Snapshots,
         *,
-        packages: "PackageImages",
+        packages: "PackageSource",
         needed: Collection[str] = (),
         engine_name: str = DOCKER,
     ) -> None:
@@ -137,19 +137,21 @@ class Runner:
         *,
         run_id: str | None = None,
         lossless: bool = False,
+        tell: "Tell | None" = None,
     ) -> AsyncIterator[RunStream]:
         """Runs ``request``, its events readable as they happen.
 
         When the context ends the container is gone, except where the program ended before: then it is
         removed in the background, and the runner's own end waits for it.
 
+        ``tell`` is called in the event loop with each line about packages that are installed first.
         ``run_id``, hexadecimal digits, is the run's name where the caller has told it to others already.
 
         With ``lossless`` the program waits for a consumer that is slower than it; its wall time goes on.
         Without, events that were not read in time are dropped and counted. Raises what `run` raises.
         """
         language = find_language(request.language) if request.language else None
-        kept = await self._keeper.keep(self._sandbox(request, principal, language, run_id))
+        kept = await self._keeper.keep(self._sandbox(request, principal, language, run_id, tell))
         container, admission, place = kept.value
         left_nothing = False
         try:
@@ -180,13 +182,14 @@ class Runner:
         packages: Sequence[str] = (),
         snapshot: str | None = None,
         principal: Principal = LOCAL_USER,
+        tell: "Tell | None" = None,
     ) -> AsyncIterator[Session]:
         """A session: one container for code that finds what earlier code left behind.
 
         ``limits`` are those of its container, and the default of what runs in it. It lasts ``ttl`` seconds,
         ``idle`` seconds without use, or until all that runs in it took ``cpu_time`` seconds of the CPUs; None
         means what is configured. With a ``snapshot`` its workspace begins as that one; ``packages`` are
-        installed before it opens, as those of a run are.
+        installed before it opens, as those of a run are, and ``tell`` hears of it.
         When the context ends the container is gone, whatever runs. Raises what `run` raises.
         """
         terms = check_terms(self._policy, ttl=ttl, idle=idle, cpu_time=cpu_time)
@@ -195,7 +198,7 @@ class Runner:
             language=language, code=_ANY, limits=limits or Limits(), image=image, profile=profile,
             packages=packages,
         )  # fmt: skip
-        kept = await self._keeper.keep(self._session_sandbox(asked, principal, spoken, terms))
+        kept = await self._keeper.keep(self._session_sandbox(asked, principal, spoken, terms, tell))
         container, spec = kept.value
         term = Term(ttl=terms.ttl, idle=terms.idle, cpu_time=terms.cpu_time)
         watch = Watch(container, term, cpus=spec.limits.cpus)
@@ -218,10 +221,15 @@ class Runner:
 
     @asynccontextmanager
     async def _session_sandbox(
-        self, request: RunRequest, principal: Principal, language: Language, terms: Terms
+        self,
+        request: RunRequest,
+        principal: Principal,
+        language: Language,
+        terms: Terms,
+        tell: "Tell | None",
     ) -> AsyncIterator[tuple[Container, ContainerSpec]]:
         limits = check(self._policy, request, language=language)
-        name = await self._packages.image(request, language, principal)
+        name = await self._packages.image(request, language, principal, tell)
         memory = container_limits(limits, language).memory
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._capacity.place(principal.id, memory=memory))
@@ -235,11 +243,16 @@ class Runner:
 
     @asynccontextmanager
     async def _sandbox(
-        self, request: RunRequest, principal: Principal, language: Language | None, run_id: str | None
+        self,
+        request: RunRequest,
+        principal: Principal,
+        language: Language | None,
+        run_id: str | None,
+        tell: "Tell | None",
     ) -> AsyncIterator[tuple[Container, Admission, Place]]:
         """The container for ``request``, in its place among those that run until it is gone."""
         limits = check(self._policy, request, language=language)
-        name = await self._packages.image(request, language, principal)
+        name = await self._packages.image(request, language, principal, tell)
         async with AsyncExitStack() as stack:
             memory = container_limits(limits, language).memory
             place = await stack.enter_async_context(self._capacity.place(principal.id, memory=memory))
@@ -261,8 +274,12 @@ async def runner_on(
     instance: str,
     pool: bool,
     engine_name: str = DOCKER,
+    packages: "PackageSource | None" = None,
 ) -> AsyncIterator[Runner]:
-    """As `Runner.open`, on an engine that is open; ``instance`` labels its containers."""
+    """As `Runner.open`, on an engine that is open; ``instance`` labels its containers.
+
+    None for ``packages`` means that they are installed on that engine.
+    """
 
     async def measure() -> Room:
         return room(await engine.facts(), max_concurrent=config.max_concurrent)
@@ -276,9 +293,10 @@ async def runner_on(
         if pool and config.pool_max:
             source = await stack.enter_async_context(_pooled(engine, capacity, placements, config))
         keeper = await stack.enter_async_context(open_keeper())
+        packages = packages or PackageImages(engine, config, capacity, placements, engine_name=engine_name)
         yield Runner(
             source, config.policy(), capacity, watchdog, keeper, placements, open_snapshots(config),
-            packages=PackageImages(engine, config, capacity, placements, engine_name=engine_name),
+            packages=packages,
             needed={COMMAND_IMAGE, *images_of(config.languages)}, engine_name=engine_name,
         )  # fmt: skip
 

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 
 from sandbox_runner.cli.exits import write_status
+from sandbox_runner.cli.installing import Installing
 from sandbox_runner.cli.signals import Ending
 from sandbox_runner.cli.streams import Terminal
 from sandbox_runner.config import Config
@@ -18,10 +19,15 @@ Opening = AbstractAsyncContextManager[RunStream]
 
 
 @asynccontextmanager
-async def opened(config: Config, request: RunRequest) -> AsyncIterator[RunStream]:
-    """``request`` as the only run of a Runner of its own."""
-    async with Runner.open(config) as runner, runner.stream(request, lossless=True) as stream:
-        yield stream
+async def opened(config: Config, request: RunRequest, *, quiet: bool) -> AsyncIterator[RunStream]:
+    """``request`` as the only run of a Runner of its own; what it installs is shown unless ``quiet``."""
+    with closing(Installing(request.packages, quiet=quiet)) as installing:
+        async with (
+            Runner.open(config) as runner,
+            runner.stream(request, lossless=True, tell=installing.tell) as stream,
+        ):
+            installing.close()
+            yield stream
 
 
 def follow(opening: Opening, ending: Ending, *, silent: bool) -> RunResult | int:

@@ -1,7 +1,6 @@
 """`sandbox-runner packages`: what runs asked for, and is kept for the next that does."""
 
 import argparse
-from dataclasses import replace
 
 import anyio
 
@@ -39,7 +38,7 @@ def execute(arguments: argparse.Namespace) -> int:
         emit_table(("ID", "PACKAGE", "VERSION", "SHA256"), files)
         return 0
     rows = [
-        (each.id, each.engine, each.language, f"{each.size / (1 << 20):.1f} MiB", " ".join(each.requirements))
+        (each.id, each.where, each.language, f"{each.size / (1 << 20):.1f} MiB", " ".join(each.requirements))
         for each in kept
     ]
     emit_table(("ID", "ENGINE", "LANGUAGE", "SIZE", "PACKAGES"), rows)
@@ -58,7 +57,6 @@ def _remove(kept: list[KeptPackages], wanted: str, config: Config) -> int:
 
 
 async def _discard(kept: KeptPackages, config: Config) -> None:
-    config = replace(config, engine=kept.engine)
-    opening = open_engine(config.engine, docker_host=config.docker_host, oci_runtime=config.oci_runtime)
+    opening = open_engine(kept.engine, docker_host=kept.address, oci_runtime=config.oci_runtime)
     async with opening as (_, engine):
         await engine.discard(kept.image)

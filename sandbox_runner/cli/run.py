@@ -128,7 +128,7 @@ def execute(arguments: argparse.Namespace) -> int:
         from sandbox_runner.cli.follow import follow, opened  # noqa: PLC0415 - the container starts meanwhile
         from sandbox_runner.runner import take_over  # noqa: PLC0415 - as above
 
-        stream = take_over(head, lossless=True) if head else opened(config, request)
+        stream = take_over(head, lossless=True) if head else opened(config, request, quiet=arguments.quiet)
         result = follow(stream, ending, silent=arguments.json)
     if isinstance(result, int):
         return result

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -90,17 +90,20 @@ def execute(arguments: argparse.Namespace) -> int:
 
 @asynccontextmanager
 async def _opened(config: Config, arguments: argparse.Namespace) -> AsyncIterator["Session"]:
+    from sandbox_runner.cli.installing import Installing  # noqa: PLC0415 - as the next
     from sandbox_runner.runner import Runner  # noqa: PLC0415 - loads the engine
 
-    async with (
-        Runner.open(config) as runner,
-        runner.session(
-            arguments.language, limits=_limits(arguments), ttl=arguments.ttl, idle=arguments.idle,
-            image=arguments.image, profile=arguments.profile, packages=arguments.packages,
-            snapshot=arguments.snapshot,
-        ) as session,
-    ):  # fmt: skip
-        yield session
+    with closing(Installing(arguments.packages, quiet=False)) as installing:
+        async with (
+            Runner.open(config) as runner,
+            runner.session(
+                arguments.language, limits=_limits(arguments), ttl=arguments.ttl, idle=arguments.idle,
+                image=arguments.image, profile=arguments.profile, packages=arguments.packages,
+                snapshot=arguments.snapshot, tell=installing.tell,
+            ) as session,
+        ):  # fmt: skip
+            installing.close()
+            yield session
 
 
 def _limits(arguments: argparse.Namespace) -> Limits:

@@ -15,6 +15,7 @@ from sandbox_runner.packages.conversation import Conversation
 from sandbox_runner.packages.fetching import Fetcher
 from sandbox_runner.packages.kept import Installed
 from sandbox_runner.packages.layer import LayerWriter, starts_with_python
+from sandbox_runner.packages.source import Tell
 from sandbox_runner.policy.packages import Index
 from sandbox_runner.request import InputFile
 from sandbox_runner.requirements import NPM, PIP, Requirement, normalised, refuse
@@ -43,12 +44,12 @@ def command(index: Index, requirements: Sequence[Requirement]) -> tuple[str, ...
 
 
 async def install(
-    engine: Engine, admission: Admission, index: Index, layer: BinaryIO, *, disk: int
+    engine: Engine, admission: Admission, index: Index, layer: BinaryIO, *, disk: int, tell: Tell
 ) -> tuple[tuple[Installed, ...], int]:
     """Has ``admission`` run; its files are in ``layer`` then. What they are, and how many bytes.
 
-    Raises InstallFailed with what the installer said at the end, NotPermitted, IndexUnavailable, and what
-    the engine raises.
+    ``tell`` hears what the installer says. Raises InstallFailed with what that was at the end, NotPermitted,
+    IndexUnavailable, and what the engine raises.
     """
     writer = LayerWriter(
         layer,
@@ -61,7 +62,7 @@ async def install(
     exited: Exited | None = None
     try:
         async with engine.create(admission.spec) as container, anyio.create_task_group() as tasks:
-            conversation = Conversation(fetcher, writer, tasks, most=_PER_DISK * disk)
+            conversation = Conversation(fetcher, writer, tasks, most=_PER_DISK * disk, tell=tell)
             try:
                 exited = await container.execute(
                     replace(admission.job, stdin=conversation.answers), conversation.take

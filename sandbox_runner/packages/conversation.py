@@ -23,6 +23,7 @@ from sandbox_runner.packages import messages
 from sandbox_runner.packages.fetching import Answer, Fetcher
 from sandbox_runner.packages.layer import LayerWriter, Refused
 from sandbox_runner.packages.messages import Messages, Nonsense, message
+from sandbox_runner.packages.source import Tell
 
 LAST_LINES = 15
 _LINE = 500  # characters of one that are kept
@@ -37,9 +38,12 @@ class Conversation:
     """One with one builder. ``fetched`` is the SHA-256 of each file by its address.
 
     At most ``most`` bytes are fetched in all. ``report`` is None until the installer has succeeded.
+    ``tell`` hears what it says meanwhile.
     """
 
-    def __init__(self, fetcher: Fetcher, layer: LayerWriter, tasks: TaskGroup, *, most: int) -> None:
+    def __init__(
+        self, fetcher: Fetcher, layer: LayerWriter, tasks: TaskGroup, *, most: int, tell: Tell
+    ) -> None:
         self.fetched: dict[str, str] = {}
         self.lines: deque[str] = deque(maxlen=LAST_LINES)
         self.report: list[tuple[str, str, str]] | None = None
@@ -48,6 +52,7 @@ class Conversation:
         self._layer = layer
         self._tasks = tasks
         self._left = most
+        self._tell = tell
         self._messages = Messages()
         self._fetching = anyio.CapacityLimiter(_AT_ONCE)
         self._asked = self._open = 0
@@ -85,6 +90,7 @@ class Conversation:
             self._tasks.start_soon(self._answer, number, payload.decode("latin-1"))
         elif kind == messages.LINE:
             self.lines.append(_plain(payload[:_LINE]))
+            self._tell(self.lines[-1])
         elif kind == messages.FILE:
             if len(payload) <= messages.FILE_BODY.size:
                 raise Nonsense("a file without a name")

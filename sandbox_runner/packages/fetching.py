@@ -1,6 +1,7 @@
 """What an index may be asked for, and asking it. All that is asked comes from inside the builder."""
 
 import re
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _ADDRESS = re.compile(r"[!-~]{1,4096}")
 _KIND = re.compile(r"[!-~ ]{0,200}")
+_UNTRUSTED = re.compile(r"certificate verify failed: (.{1,200}?)\.? \(_ssl")
 _TIMES = (20, 60)  # seconds to connect, and for each piece of an answer
 _REDIRECTS = 5
 _PIECE = 1 << 16
@@ -35,11 +37,16 @@ class Answer:
 
 
 class Fetcher:
-    """Fetches from one index. Its calls block, and may be made in several threads."""
+    """Fetches from one index. Its calls block, and may be made in several threads.
+
+    Raises IndexUnavailable where the file of certificates has none.
+    """
 
     def __init__(self, index: Index) -> None:
         import requests  # noqa: PLC0415 - for those who install packages
 
+        if index.ca is not None:
+            _check_certificates(index.ca)
         self._index = index
         self._session = requests.Session()
         headers = {"User-Agent": "sandbox-runner", "Accept": _ACCEPTED[index.installer]}
@@ -117,9 +124,20 @@ def _answer(response: "requests.Response") -> Answer:
 
 def _reason(address: str, error: Exception) -> str:
     place = "://".join(urlsplit(address)[:2])
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+    untrusted = _UNTRUSTED.search(str(error))
+    if untrusted is not None:
         return (
-            f"The certificate of {place} is vouched for by nobody known here; name a file with the right "
-            "certificates in package_ca."
+            f"The certificate of {place} is not trusted: {untrusted[1]}. Put it right on that server; where "
+            "its authority is one of your own, name a file with the authority's certificate in package_ca."
         )
     return f"The index of packages at {place} does not answer as one ({type(error).__name__}); check it."
+
+
+def _check_certificates(file: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except OSError as error:
+        raise IndexUnavailable(
+            f"The setting package_ca names {file!r}, which has no certificates that can be read "
+            f"({error.strerror or error}); name a file with certificates in PEM."
+        ) from error

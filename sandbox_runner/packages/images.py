@@ -15,10 +15,13 @@ from sandbox_runner.capacity import Capacity
 from sandbox_runner.config import Config
 from sandbox_runner.definitions import PACKAGES
 from sandbox_runner.engines import Engine
+from sandbox_runner.engines.choice import DOCKER
+from sandbox_runner.engines.docker.connection import find_address
 from sandbox_runner.errors import EngineError, ImageNotFound
 from sandbox_runner.languages import Language
 from sandbox_runner.packages.kept import KeptPackages, find, forget_packages, keep, surplus
 from sandbox_runner.packages.rules import package_rules
+from sandbox_runner.packages.source import Tell, tell_nobody
 from sandbox_runner.placement import Placements
 from sandbox_runner.policy import image_name
 from sandbox_runner.policy.building import admit_build
@@ -28,6 +31,7 @@ from sandbox_runner.requirements import Requirement, parse_requirements, refuse
 from sandbox_runner.spec import Image
 
 _PAUSE = 0.1  # seconds between two looks whether another process has made it
+_WAITS = "waiting for another one who installs the same packages"
 
 
 class PackageImages:
@@ -48,11 +52,19 @@ class PackageImages:
         self._capacity = capacity
         self._placements = placements
         self._engine_name = engine_name
+        self._address = find_address(config.docker_host) if engine_name == DOCKER else None
         self._making: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
-    async def image(self, request: RunRequest, language: Language | None, principal: Principal) -> str:
+    async def image(
+        self,
+        request: RunRequest,
+        language: Language | None,
+        principal: Principal,
+        tell: Tell | None = None,
+    ) -> str:
         """The name of the image for ``request``, which `policy.check` has passed; it is made where need be.
 
+        ``tell`` hears how that goes, where it is not there yet.
         Raises InstallFailed, NotPermitted, Busy, IndexUnavailable, and what the engine raises.
         """
         if not request.packages:
@@ -63,14 +75,14 @@ class PackageImages:
         base = await self._engine.image(language.image)
         name = f"{PACKAGES}:{_digest(base, language, requirements, self._rules)}"
         if not await self._is_there(name, language):
-            async with self._alone(name):
+            async with self._alone(name, tell or tell_nobody):
                 if not await self._is_there(name, language):
-                    await self._make(name, base, language, requirements, principal)
+                    await self._make(name, base, language, requirements, principal, tell or tell_nobody)
         return name
 
     async def _is_there(self, name: str, language: Language) -> bool:
         """Raises NotPermitted where a package in it has been refused since."""
-        kept = find(self._engine_name, name)
+        kept = find(self._engine_name, self._address, name)
         if kept is None:
             return False
         assert language.installer is not None
@@ -83,9 +95,11 @@ class PackageImages:
         return True
 
     @asynccontextmanager
-    async def _alone(self, name: str) -> AsyncIterator[None]:
+    async def _alone(self, name: str, tell: Tell) -> AsyncIterator[None]:
         lock = self._making.setdefault(name, anyio.Lock())
-        async with lock, _alone_on_this_machine(f"{self._engine_name}-{name}"):
+        if lock.locked():
+            tell(_WAITS)
+        async with lock, _alone_on_this_machine(f"{self._engine_name}-{name}", tell):
             yield
 
     async def _make(
@@ -95,11 +109,13 @@ class PackageImages:
         language: Language,
         requirements: Sequence[Requirement],
         principal: Principal,
+        tell: Tell,
     ) -> None:
         import tempfile  # noqa: PLC0415 - for those who install packages, as the next
 
         from sandbox_runner.packages.builder import command, install, programs  # noqa: PLC0415
 
+        tell(f"installing {', '.join(map(str, requirements))}")
         rules = self._rules
         assert language.installer is not None
         index = rules.index(language.installer)
@@ -111,10 +127,13 @@ class PackageImages:
                         self._policy, command(index, requirements), programs(), principal,
                         image=base, placement=placement, rules=rules,
                     )  # fmt: skip
-                    installed, size = await install(self._engine, admission, index, layer, disk=rules.disk)
+                    installed, size = await install(
+                        self._engine, admission, index, layer, disk=rules.disk, tell=tell
+                    )
             layer.seek(0)
             kept = KeptPackages(
                 engine=self._engine_name,
+                address=self._address,
                 image=name,
                 base=base.id,
                 language=language.name,
@@ -136,7 +155,7 @@ class PackageImages:
             raise
 
     async def _make_room(self, name: str) -> None:
-        for kept in surplus(self._engine_name, most=self._rules.cache, but=name):
+        for kept in surplus(self._engine_name, self._address, most=self._rules.cache, but=name):
             with suppress(EngineError):  # a container uses it; the next time, then
                 await self._engine.discard(kept.image)
                 forget_packages(kept)
@@ -149,17 +168,25 @@ def _digest(base: Image, language: Language, requirements: Sequence[Requirement]
 
 
 @asynccontextmanager
-async def _alone_on_this_machine(name: str) -> AsyncIterator[None]:
+async def _alone_on_this_machine(name: str, tell: Tell) -> AsyncIterator[None]:
     """Waits until no other process does what ``name`` says: the kernel frees the name when one ends."""
     if sys.platform != "linux":
         yield
         return
     digest = hashlib.sha256(name.encode()).hexdigest()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
-        while True:
-            try:
-                held.bind(f"\0sandbox-runner-packages-{digest}")
-                break
-            except OSError:
-                await anyio.sleep(_PAUSE)
+        told = False
+        while not _bound(held, f"\0sandbox-runner-packages-{digest}"):
+            if not told:
+                tell(_WAITS)
+                told = True
+            await anyio.sleep(_PAUSE)
         yield
+
+
+def _bound(held: socket.socket, name: str) -> bool:
+    try:
+        held.bind(name)
+    except OSError:  # another one has it
+        return False
+    return True

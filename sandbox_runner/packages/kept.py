@@ -1,8 +1,10 @@
 """The record of the derived images: one file for each, touched when it is used.
 
-packages/<engine>-<digest>.json    {"image": …, "installed": [[name, version, sha256], …], …}
+packages/<engine>-<digest>.json      {"image": …, "installed": [{"name": …, "version": …, "sha256": …}], …}
+The digest is that of the engine's address and the image's name.
 """
 
+import hashlib
 import json
 import os
 from contextlib import suppress
@@ -25,10 +27,11 @@ class Installed:
 class KeptPackages:
     """A derived image: on which ``engine``, its name there, what for, what was installed, and its bytes.
 
-    ``base`` is the id of the image below it.
+    ``address`` is a Docker engine's, None for the embedded one. ``base`` is the id of the image below it.
     """
 
     engine: str
+    address: str | None
     image: str
     base: str
     language: str
@@ -41,24 +44,31 @@ class KeptPackages:
         """The first digits of its digest, for people."""
         return self.image.rpartition(":")[2][:12]
 
+    @property
+    def where(self) -> str:
+        """The engine, for people: by its address where it may be on another machine."""
+        here = self.address is None or self.address.startswith(("unix://", "npipe://"))
+        return self.engine if here else f"{self.engine} at {self.address}"
+
 
 def kept_packages() -> list[KeptPackages]:
     """All of them, those last used last."""
     return [kept for kept in map(_read, sorted(_folder().glob("*-*.json"), key=_used)) if kept]
 
 
-def find(engine: str, image: str) -> KeptPackages | None:
+def find(engine: str, address: str | None, image: str) -> KeptPackages | None:
     """The record of ``image``, which is being used; None where there is none."""
-    kept = _read(_file(engine, image))
+    file = _file(engine, address, image)
+    kept = _read(file)
     if kept is not None:
         with suppress(OSError):
-            os.utime(_file(engine, image))
+            os.utime(file)
     return kept
 
 
 def keep(kept: KeptPackages) -> None:
     """Writes the record."""
-    file = _file(kept.engine, kept.image)
+    file = _file(kept.engine, kept.address, kept.image)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = file.with_suffix(f".{os.getpid()}.new")
     new.write_text(json.dumps(asdict(kept)), "utf-8")
@@ -67,12 +77,12 @@ def keep(kept: KeptPackages) -> None:
 
 def forget_packages(kept: KeptPackages) -> None:
     """Removes the record. Harmless to repeat."""
-    _file(kept.engine, kept.image).unlink(missing_ok=True)
+    _file(kept.engine, kept.address, kept.image).unlink(missing_ok=True)
 
 
-def surplus(engine: str, *, most: int, but: str) -> list[KeptPackages]:
-    """What has to go so that ``most`` bytes are kept: used longest ago first, and never the image ``but``."""
-    ours = [kept for kept in kept_packages() if kept.engine == engine]
+def surplus(engine: str, address: str | None, *, most: int, but: str) -> list[KeptPackages]:
+    """What has to go so that an engine keeps ``most`` bytes: unused longest first, never ``but``."""
+    ours = [kept for kept in kept_packages() if (kept.engine, kept.address) == (engine, address)]
     over = sum(kept.size for kept in ours) - most
     going = []
     for kept in ours:
@@ -88,8 +98,9 @@ def _folder() -> Path:
     return state_folder() / "packages"
 
 
-def _file(engine: str, image: str) -> Path:
-    return _folder() / f"{engine}-{image.rpartition(':')[2]}.json"
+def _file(engine: str, address: str | None, image: str) -> Path:
+    digest = hashlib.sha256(json.dumps([address, image]).encode()).hexdigest()
+    return _folder() / f"{engine}-{digest}.json"
 
 
 def _used(file: Path) -> float:
@@ -103,6 +114,7 @@ def _read(file: Path) -> KeptPackages | None:
         found = json.loads(file.read_bytes())
         return KeptPackages(
             engine=str(found["engine"]),
+            address=found["address"],
             image=str(found["image"]),
             base=str(found["base"]),
             language=str(found["language"]),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Stage = Literal["engine", "base", "image", "selftest", "removal"]
+Stage = Literal["engine", "base", "image", "selftest", "removal", "packages"]
 
 
 @dataclass(frozen=True, slots=True)

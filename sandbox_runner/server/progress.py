@@ -53,11 +53,33 @@ async def report_output(run: Run, reporter: Reporter) -> None:
             await reporter.say(f"{run.status} for {reporter.seconds} s")
 
 
-async def report_waiting(reporter: Reporter, what: str) -> None:
-    """Reports now and then that it is still ``what``, until this is cancelled."""
+class Lines:
+    """What is told about something that goes on: the newest line, for whoever reports it."""
+
+    def __init__(self) -> None:
+        self._newest = ""
+        self._told = anyio.Event()
+
+    def tell(self, line: str) -> None:
+        """Replaces what was not taken."""
+        self._newest = line
+        self._told.set()
+
+    async def take(self) -> str:
+        """The newest one, once there is one."""
+        await self._told.wait()
+        self._told = anyio.Event()
+        return self._newest
+
+
+async def report_waiting(reporter: Reporter, what: str, lines: Lines) -> None:
+    """Reports ``lines``, and now and then that it is still ``what``, until this is cancelled."""
     while True:
-        await anyio.sleep(_SILENCE)
-        await reporter.say(f"{what} for {reporter.seconds} s")
+        message = ""
+        with anyio.move_on_after(_SILENCE):
+            message = await lines.take()
+        await reporter.say(message or f"{what} for {reporter.seconds} s")
+        await anyio.sleep(_PAUSE)
 
 
 def newest_first(output: str) -> str:

@@ -69,6 +69,7 @@ class Run:
         self._fresh: deque[str] = deque()
         self._fresh_size = 0
         self._line = ""
+        self._told = ""
         self._stream: RunStream | None = None
         self._scope = anyio.CancelScope()
 
@@ -100,14 +101,23 @@ class Run:
         self._scope.cancel()
 
     def take_fresh(self) -> str:
-        """The output since the last call, from the beginning of its first line: of much, the end."""
+        """The output since the last call, from the beginning of its first line: of much, the end.
+
+        Before there is any, the newest line that was told.
+        """
         if not self._fresh:
-            return ""
+            told, self._told = self._told, ""
+            return told
         text = (self._line + "".join(self._fresh))[-_FRESH:]
         self._line = text.rpartition("\n")[2][-_LINE:]
         self._fresh.clear()
         self._fresh_size = 0
         return text
+
+    def tell(self, line: str) -> None:
+        """Tells whoever follows it what is done before it can start."""
+        self._told = line
+        self._wake()
 
     def forget_answer(self) -> None:
         """The caller has its answer: the value and the displays in it may be large, and are not kept."""
@@ -151,12 +161,16 @@ class Run:
     def _take(self, event: Event) -> None:
         if isinstance(event, Started):
             self.started = time.time()
+            self._told = ""
         elif isinstance(event, Output):
             self.record.append(event.stream, event.data)
             self._fresh.append(event.text[-_FRESH:])
             self._fresh_size += len(self._fresh[-1])
             while self._fresh_size - len(self._fresh[0]) >= _FRESH:
                 self._fresh_size -= len(self._fresh.popleft())
+        self._wake()
+
+    def _wake(self) -> None:
         self.news.set()
         self.news = anyio.Event()
 
@@ -214,7 +228,9 @@ class Runs:
     @asynccontextmanager
     async def _alone(self, run: Run) -> AsyncIterator["RunStream"]:
         runner = await self._runner()
-        async with runner.stream(run.request, run.principal, run_id=run.run_id, lossless=True) as stream:
+        async with runner.stream(
+            run.request, run.principal, run_id=run.run_id, lossless=True, tell=run.tell
+        ) as stream:
             yield stream
 
     def find(self, run_id: str, principal: Principal) -> Run:

@@ -18,7 +18,7 @@ from sandbox_runner.request import Limits, RunRequest
 from sandbox_runner.running import RunStream
 from sandbox_runner.server import arguments as ask
 from sandbox_runner.server.identity import principal_of
-from sandbox_runner.server.progress import Reporter, report_waiting
+from sandbox_runner.server.progress import Lines, Reporter, report_waiting
 from sandbox_runner.server.render import page, refused
 from sandbox_runner.server.reports import Report
 from sandbox_runner.server.runs import HIDDEN, Opening, Run
@@ -99,13 +99,15 @@ class Sessions:
         runner = await self.service.connection.runner()
         most = self.service.config.max_sessions or max(1, await runner.places() // 2)
 
+        lines = Lines()
+
         def opening() -> AbstractAsyncContextManager[Session]:
-            return runner.session(language, principal=principal, **asked)
+            return runner.session(language, principal=principal, tell=lines.tell, **asked)
 
         name = find_language(language).name
         reporter = Reporter(context, total=None)
         async with cancelled_group() as tasks:
-            tasks.start_soon(report_waiting, reporter, "opening")
+            tasks.start_soon(report_waiting, reporter, "opening", lines)
             try:
                 return await self.service.sessions.open(principal, name, opening, most=most)
             except ImageNotFound:

@@ -5,12 +5,15 @@ import gzip
 import hashlib
 import io
 import json
+import ssl
+import subprocess
 import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 PAUSE = b"wait"  # the content of a file that is never sent
 
@@ -22,7 +25,7 @@ class Index:
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.url = ""
-        self.asked_first = threading.Event()
+        self.paused = threading.Event()
         self.over = threading.Event()
 
     def add_wheel(
@@ -62,16 +65,16 @@ class Index:
 
 
 @contextmanager
-def serving() -> Iterator[Index]:
-    """An index that answers until the context ends."""
+def serving(certificate: Path | None = None) -> Iterator[Index]:
+    """An index that answers until the context ends; with a ``certificate`` and its key over TLS."""
     index = Index()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             index.asked.append(self.path)
-            index.asked_first.set()
             data = index.files.get(self.path)
             if data == PAUSE:
+                index.paused.set()
                 index.over.wait(60)
             self.send_response(404 if data is None else 200)
             kind = {"html": "text/html", "json": "application/json"}
@@ -95,6 +98,11 @@ def serving() -> Iterator[Index]:
 
     server = Server(("127.0.0.1", 0), Handler)
     index.url = f"http://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        index.url = index.url.replace("http:", "https:")
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -104,6 +112,34 @@ def serving() -> Iterator[Index]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def make_authority(folder: Path, name: str) -> Path:
+    """A new authority's certificate, and its key in the same file."""
+    made = folder / f"{name}.pem"
+    _openssl("req", "-x509", *_NEW_KEY, "-days", "2", "-subj", f"/CN={name}", "-keyout", made, "-out", made)
+    return made
+
+
+def make_certificate(authority: Path, name: str, *, host: str = "IP:127.0.0.1", days: int = 2) -> Path:
+    """A server's certificate for ``host``, and its key in the same file; with ``days`` < 0 it is over."""
+    made, request, signed = (authority.with_name(f"{name}.{kind}") for kind in ("pem", "csr", "crt"))
+    names = ("-subj", f"/CN={name}", "-addext", f"subjectAltName={host}")
+    _openssl("req", *_NEW_KEY, *names, "-keyout", made, "-out", request)
+    _openssl(
+        "x509", "-req", "-in", request, "-days", str(days), "-copy_extensions", "copyall",
+        "-CA", authority, "-CAkey", authority, "-out", signed,
+    )  # fmt: skip
+    with made.open("ab") as file:
+        file.write(signed.read_bytes())
+    return made
+
+
+_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+def _openssl(*words: str | Path) -> None:
+    subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60)
 
 
 def wheel(name: str, *, requires: tuple[str, ...], files: Mapping[str, str]) -> bytes:

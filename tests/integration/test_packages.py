@@ -6,8 +6,8 @@ from dataclasses import replace
 import anyio
 import pytest
 from docker.errors import ImageNotFound as NoImage
-from mcp_clients import sdk_client
-from package_indexes import PAUSE, npm_archive, serving
+from mcp_clients import pipe, sdk_client
+from package_indexes import PAUSE, make_authority, make_certificate, npm_archive, serving
 
 from sandbox_runner import Config, Runner, RunRequest
 from sandbox_runner.engines.choice import open_engine
@@ -53,7 +53,7 @@ async def config(index, tmp_path, monkeypatch):
         package_memory="512m", package_disk="128m",
     )  # fmt: skip
     for each in kept_packages():
-        async with open_engine(each.engine, docker_host=None, oci_runtime=None) as (_, opened):
+        async with open_engine(each.engine, docker_host=each.address, oci_runtime=None) as (_, opened):
             await opened.discard(each.image)
 
 
@@ -121,18 +121,39 @@ async def test_a_session_of_javascript_has_packages_of_npm(index, config):
 async def test_opening_a_session_tells_that_it_installs_and_can_be_cancelled(index):
     index.add_wheel("slow")
     index.files["/files/slow-1.0-py3-none-any.whl"] = PAUSE
-    told = threading.Event()
+    told = {"Collecting slow": threading.Event(), "opening for": threading.Event()}
 
     async def progress(_seconds, _total, message):
-        if "opening for" in message:
-            told.set()
+        for words, event in told.items():
+            if words in message:
+                event.set()
 
     with sdk_client(*flags(index, "slow")) as client:
         opening = client.start("open_session", progress=progress, packages=["slow"])
-        assert told.wait(60)
+        assert all(event.wait(60) for event in told.values())
         opening.cancel()
         assert client.call("list_sessions").structured_content["sessions"] == []
         assert "open" in client.call("open_session").structured_content["status"]
+
+
+async def test_a_client_hears_how_a_run_installs_and_can_cancel_it(index):
+    index.add_wheel("slow")
+    index.files["/files/slow-1.0-py3-none-any.whl"] = PAUSE
+
+    with pipe(*flags(index, "slow")) as server:
+        arguments = {"language": "python", "code": "1", "packages": ["slow"]}
+        call = server.start_call("run_code", token="installs", **arguments)
+
+        def told(words):
+            return server.line(lambda each: words in each.get("params", {}).get("message", ""))["params"]
+
+        heard = [told(words) for words in ("starting python", "installing slow", "Collecting slow")]
+        assert [each["progressToken"] for each in heard] == ["installs"] * 3
+        assert heard[0]["progress"] < heard[1]["progress"] < heard[2]["progress"]
+        server.notify("notifications/cancelled", {"requestId": call})
+        (run,) = server.call("list_runs")["structuredContent"]["runs"]
+        ended = server.call("read_output", run_id=run["run_id"], wait_s=30)["structuredContent"]
+        assert ended["status"] == "cancelled"
 
 
 async def test_those_who_ask_for_the_same_at_once_wait_for_one_installation(index, config):
@@ -166,6 +187,58 @@ async def test_what_cannot_be_installed_says_why_and_leaves_nothing(index, confi
 async def test_an_index_that_does_not_answer_is_the_operators_to_mend(config):
     with pytest.raises(IndexUnavailable, match=r"127\.0\.0\.1:9 does not answer"):
         await run(replace(config, pip_index="http://127.0.0.1:9/simple"), "1", "x")
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return make_authority(tmp_path, "authority")
+
+
+async def test_an_index_with_a_certificate_of_a_private_authority_installs(authority, config):
+    with serving(make_certificate(authority, "valid")) as index:
+        index.add_wheel("sealed")
+        index.add_npm("leaf", "1.5.0", files={"index.js": "module.exports = 1"})
+        config = replace(
+            config, pip_index=f"{index.url}/simple", npm_registry=index.url, package_ca=str(authority)
+        )
+        done = await run(config, "import sealed; print(sealed.VALUE)", "sealed")
+        assert done.stdout == "sealed\n"
+        code = "import leaf from 'leaf'; console.log(leaf)"
+        assert (await run(config, code, "leaf", language="javascript")).stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("made", "vouches", "said"),
+    [
+        ({}, "another", "unable to get local issuer"),
+        ({}, None, "not trusted"),
+        ({"days": -1}, "authority", "certificate has expired"),
+        ({"host": "DNS:index.example"}, "authority", r"not valid for '127\.0\.0\.1'"),
+        ({}, "missing", "package_ca names .*No such file"),
+        ({}, "nonsense", "package_ca names .*no certificate"),
+    ],
+    ids=[
+        "of-another-authority",
+        "of-no-known-one",
+        "expired",
+        "for-another-name",
+        "no-file",
+        "no-certificates",
+    ],
+)
+async def test_an_index_whose_certificate_is_not_trusted_is_asked_for_nothing(
+    authority, tmp_path, config, made, vouches, said
+):
+    make_authority(tmp_path, "another")
+    (tmp_path / "nonsense.pem").write_text("no certificate")
+    ca = vouches and str(tmp_path / f"{vouches}.pem")
+    with serving(make_certificate(authority, "server", **made)) as index:
+        index.add_wheel("sealed")
+        config = replace(config, pip_index=f"{index.url}/simple", package_ca=ca)
+        with pytest.raises(IndexUnavailable, match=said):
+            await run(config, "1", "sealed")
+        assert index.asked == []
+    assert kept_packages() == []
 
 
 async def test_packages_are_refused_where_none_may_be_asked_for(config):
@@ -240,9 +313,7 @@ async def test_an_installation_that_is_cancelled_leaves_nothing(index, config, d
     index.files["/files/slow-1.0-py3-none-any.whl"] = PAUSE
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run, config, "1", "slow")
-        while not any(path.endswith(".whl") for path in index.asked):
-            await anyio.to_thread.run_sync(index.asked_first.wait, 20)
-            await anyio.lowlevel.checkpoint()
+        assert await anyio.to_thread.run_sync(index.paused.wait, 60)
         tasks.cancel_scope.cancel()
     assert kept_packages() == []
     assert {each["Id"] for each in docker_client.images(all=True)} == before
@@ -319,6 +390,8 @@ async def test_programs_and_prompts_and_clients_get_packages_and_the_command_lin
     # The record is this machine's own here; what is in it of others is left alone.
     done = sandbox_runner("run", *settings, "--package", "listed", *code)
     assert (done.returncode, done.stdout) == (0, "listed\n"), done.stderr
+    assert done.stderr == "packages listed: installing listed\n"
+    assert sandbox_runner("run", *settings, "--package", "listed", *code).stderr == ""
     done = sandbox_runner("session", *settings, "--package", "listed", input=code[1])
     assert (done.returncode, done.stdout) == (0, "listed\n"), done.stderr
     with sdk_client(*settings) as client:

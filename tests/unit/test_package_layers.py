@@ -153,12 +153,29 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path, monkeypatch):
     monkeypatch.setattr(kept, "state_folder", lambda: tmp_path)
     for age, name in enumerate(("new", "old", "oldest")):
         record = KeptPackages(
-            engine="docker", image=f"x:{name}", base="", language="", requirements=(), installed=(), size=10
-        )
+            engine="docker", address="unix:///a", image=f"x:{name}", base="", language="", requirements=(),
+            installed=(), size=10,
+        )  # fmt: skip
         kept.keep(record)
-        os.utime(kept._file("docker", f"x:{name}"), (1000 - age, 1000 - age))
-    names = [each.image for each in kept.surplus("docker", most=15, but="x:new")]
+        os.utime(kept._file("docker", "unix:///a", f"x:{name}"), (1000 - age, 1000 - age))
+    there = ("docker", "unix:///a")
+    names = [each.image for each in kept.surplus(*there, most=15, but="x:new")]
     assert names == ["x:oldest", "x:old"]
-    assert kept.surplus("docker", most=30, but="x:new") == kept.surplus("oci", most=0, but="") == []
-    assert kept.find("docker", "x:oldest") is not None
-    assert [each.image for each in kept.surplus("docker", most=25, but="x:new")] == ["x:old"]
+    assert kept.surplus(*there, most=30, but="x:new") == []
+    assert kept.find(*there, "x:oldest") is not None
+    assert [each.image for each in kept.surplus(*there, most=25, but="x:new")] == ["x:old"]
+
+
+def test_one_engines_packages_are_not_anothers(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "state_folder", lambda: tmp_path)
+    for address in ("unix:///a", "ssh://b"):
+        kept.keep(KeptPackages(
+            engine="docker", address=address, image="x:1", base="", language="", requirements=(),
+            installed=(), size=10,
+        ))  # fmt: skip
+    assert sorted(each.where for each in kept.kept_packages()) == ["docker", "docker at ssh://b"]
+    assert kept.find("docker", "unix:///c", "x:1") is None
+    (going,) = kept.surplus("docker", "ssh://b", most=0, but="")
+    kept.forget_packages(going)
+    (left,) = kept.kept_packages()
+    assert left.address == "unix:///a"
