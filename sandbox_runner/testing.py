@@ -11,31 +11,40 @@ that prints too much, takes too long or needs too much memory ends as it would. 
 
 Code of a session comes as the ``value`` of a job whose ``kernel`` tells the language and the context; what
 the code before it left behind is for the function to remember.
+
+Packages are installed at once and from nowhere, where the settings allow them.
 """
 
+import hashlib
 import os
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
+from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
 import anyio
 import anyio.lowlevel
 
 from sandbox_runner.agent.patterns import fits
-from sandbox_runner.definitions import image_names
+from sandbox_runner.definitions import PACKAGES, image_names
 from sandbox_runner.engines import Emit, EngineFacts
-from sandbox_runner.errors import ImageNotFound, SandboxError
+from sandbox_runner.errors import ImageNotFound, InstallFailed, SandboxError
 from sandbox_runner.events import Artifact, Exited, Output, Started, Status, Stream, Usage
 from sandbox_runner.hardening import LABEL_RUN
+from sandbox_runner.languages import Language
 from sandbox_runner.outbox import Outbox
+from sandbox_runner.policy import image_name
+from sandbox_runner.request import Principal, RunRequest
+from sandbox_runner.requirements import parse_requirements
 from sandbox_runner.runner import Runner, runner_on
 from sandbox_runner.spec import ContainerSpec, Image, Job, ResolvedLimits
 from sandbox_runner.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from sandbox_runner.config import Config
+    from sandbox_runner.packages.source import Tell
 
 _PIECE = 64 * 1024
 
@@ -68,6 +77,8 @@ class FakeEngine:
 
     ``images`` holds the ids of the images by name: ours, and what a test adds. ``made`` are the specs of all
     containers there were, ``live`` the ids of those there are. While ``refusal`` is set `create` raises it.
+    ``installed`` are the requirements that were installed, by the name of the image that has them;
+    ``uninstallable`` are names of packages that no index has.
     """
 
     resizes: Collection[str] = ("memory", "cpus", "pids")
@@ -77,6 +88,8 @@ class FakeEngine:
         self.facts_told = EngineFacts(cpus=4, memory=64 << 30, local=True)
         self.made: list[ContainerSpec] = []
         self.refusal: SandboxError | None = None
+        self.installed: dict[str, tuple[str, ...]] = {}
+        self.uninstallable: set[str] = set()
         self._answer = answer
         self._live: dict[str, FakeContainer] = {}
 
@@ -110,6 +123,7 @@ class FakeEngine:
         """The image is gone."""
         await anyio.lowlevel.checkpoint()
         self.images.pop(name, None)
+        self.installed.pop(name, None)
 
     @asynccontextmanager
     async def create(self, spec: ContainerSpec) -> AsyncIterator["FakeContainer"]:
@@ -199,6 +213,40 @@ class FakeContainer:
             self._running.cancel()
 
 
+@dataclass(frozen=True, slots=True)
+class _FakePackages:
+    """Packages that are there as soon as they are asked for."""
+
+    engine: FakeEngine
+
+    async def image(
+        self,
+        request: RunRequest,
+        language: Language | None,
+        _principal: Principal,
+        tell: "Tell | None" = None,
+    ) -> str:
+        """Raises InstallFailed for a package that cannot be installed."""
+        if not request.packages:
+            return image_name(request, language)
+        assert language is not None
+        assert language.installer is not None
+        asked = parse_requirements(request.packages, installer=language.installer)
+        words = tuple(map(str, asked))
+        base = await self.engine.image(language.image)
+        name = f"{PACKAGES}:{hashlib.sha256(repr((base.id, words)).encode()).hexdigest()}"
+        if name in self.engine.images:
+            return name
+        if tell is not None:
+            tell(f"installing {', '.join(words)}")
+        for each in asked:
+            if each.name in self.engine.uninstallable:
+                raise InstallFailed(f"The packages could not be installed: there is no {each.name}.")
+        await self.engine.derive(base, name, BytesIO())
+        self.engine.installed[name] = words
+        return name
+
+
 @asynccontextmanager
 async def fake_runner(
     answer: Answer, *, config: "Config | None" = None, pool: bool = False
@@ -221,8 +269,9 @@ async def fake_runner_on(
     nobody = os.open(os.devnull, os.O_WRONLY)
     try:
         async with runner_on(
-            engine, config or Config(), Watchdog(nobody), instance=secrets.token_hex(8), pool=pool
-        ) as runner:
+            engine, config or Config(), Watchdog(nobody), instance=secrets.token_hex(8), pool=pool,
+            packages=_FakePackages(engine),
+        ) as runner:  # fmt: skip
             yield runner
     finally:
         os.close(nobody)

@@ -6,6 +6,8 @@ PROMISES = {
     "image.found": "A name stands for one image at a time, whose id `create` takes.",
     "image.missing": "A name that stands for nothing is ImageNotFound, and the message says what to do.",
     "image.now": "A name stands for what it means now, not for what it meant before.",
+    "image.derived": "`derive` makes a name stand for another image, which has the files of the layer.",
+    "image.discarded": "What `derive` made is gone after `discard`, harmless twice; its base stays.",
     "facts.size": "The engine has a core and some memory to share out, at least.",
     "create.refused": "What cannot be made raises StartFailed or ControlNotEnforced, and leaves nothing.",
     "create.apart": "Each container is another one, with an id that none had before.",

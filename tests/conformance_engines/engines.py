@@ -94,6 +94,7 @@ class _Spoilt:
     def __init__(self, engine: Engine, changes: dict[str, str]) -> None:
         self._engine, self._changes = engine, changes
         self.image, self.facts, self.resizes = engine.image, engine.facts, engine.resizes
+        self.derive, self.discard = engine.derive, engine.discard
 
     def create(self, spec):
         return self._engine.create(replace(spec, **self._changes))

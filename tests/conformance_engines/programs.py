@@ -46,6 +46,7 @@ BOTH = ("sh", "-c", "printf out; printf err >&2; printf more")
 MANY_BYTES = (*_PYTHON, "import sys; sys.stdout.buffer.write(bytes(range(256)) * 1024)")
 EXIT_3 = ("sh", "-c", "exit 3")
 TERMINATED = ("sh", "-c", "kill -TERM $$")
+LAYERED = ("cat", "/usr/lib/sandbox-runner/packages/told")
 WORDS = ("sh", "-c", 'echo "$1 $WORD $PWD"', "sh", "a word")
 FILES = ("cat", "a/b.txt", "c")
 GIVEN_BACK = ("sh", "-c", "printf one > a.txt; printf two > b.log")
@@ -68,6 +69,7 @@ _TOLD: dict[tuple[str, ...], Told] = {
     MANY_BYTES: _says(stdout=BYTES),
     EXIT_3: _says(exit_code=3),
     TERMINATED: _says(signal=15),
+    LAYERED: _says(stdout=b"of the layer"),
     WORDS: _words,
     FILES: _files,
     GIVEN_BACK: _given_back,

@@ -1,6 +1,8 @@
 """The Engine contract, promise by promise, on every engine there is."""
 
+import io
 import json
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +20,7 @@ from programs import (
     FILES,
     GIVEN_BACK,
     HOGS,
+    LAYERED,
     MANY_BYTES,
     MIB,
     NOTHING,
@@ -28,13 +31,15 @@ from programs import (
 )
 
 from sandbox_runner import InputFile, Limits, RunRequest
+from sandbox_runner.definitions import PACKAGES
 from sandbox_runner.engines import Container
 from sandbox_runner.errors import ControlNotEnforced, ImageNotFound, StartFailed
 from sandbox_runner.events import Artifact, Event, Exited, Output, Started
 from sandbox_runner.languages import find_language
+from sandbox_runner.packages.layer import LayerWriter
 from sandbox_runner.policy import admit
 from sandbox_runner.request import LOCAL_USER
-from sandbox_runner.spec import Admission
+from sandbox_runner.spec import Admission, Image
 
 pytestmark = pytest.mark.anyio
 PATIENCE = 60  # seconds for what must happen; nothing waits that long where it does
@@ -109,6 +114,55 @@ async def test_a_name_stands_for_what_it_means_now(bench):
         (await bench.engine.image("shell")).id,
         (await bench.engine.image("python")).id,
     )
+
+
+@asynccontextmanager
+async def derived(bench: Bench) -> AsyncIterator[tuple[Image, str]]:
+    """An image, and the name of another one that has a file more."""
+    layer = io.BytesIO()
+    writer = LayerWriter(
+        layer, folder="usr/lib/sandbox-runner/packages", most=100, leaves_out=lambda _path: False
+    )
+    writer.begin(b"told", executable=False, size=12)
+    writer.write(b"of the layer")
+    writer.finish()
+    layer.seek(0)
+    base, name = await bench.engine.image("shell"), f"{PACKAGES}:{secrets.token_hex(32)}"
+    await bench.engine.derive(base, name, layer)
+    try:
+        yield base, name
+    finally:
+        await bench.engine.discard(name)
+
+
+@promise("image.derived")
+async def test_a_derived_image_is_another_one_with_the_files_of_its_layer(bench):
+    events: list[Event] = []
+
+    async def emit(event: Event) -> None:
+        events.append(event)
+
+    async with derived(bench) as (base, name):
+        image = await bench.engine.image(name)
+        assert image.id != base.id
+        assert await bench.engine.image("shell") == base
+        with bench.placements.lease() as placement:
+            admission = admit(
+                bench.config.policy(), program(LAYERED), LOCAL_USER,
+                language=None, image=image, placement=placement,
+            )  # fmt: skip
+            async with bench.engine.create(admission.spec) as container:
+                assert (await container.execute(admission.job, emit)).exit_code == 0
+    assert printed(events, "stdout") == b"of the layer"
+
+
+@promise("image.discarded")
+async def test_a_derived_image_that_is_discarded_is_gone_and_its_base_is_not(bench):
+    async with derived(bench) as (base, name):
+        await bench.engine.discard(name)
+        with pytest.raises(ImageNotFound):
+            await bench.engine.image(name)
+    assert await bench.engine.image("shell") == base
 
 
 @promise("facts.size")

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from sandbox_runner import Config, Limits, Output, RunRequest
-from sandbox_runner.errors import ImageNotFound, LimitExceeded, StartFailed
+from sandbox_runner.errors import ImageNotFound, InstallFailed, LimitExceeded, NotPermitted, StartFailed
 from sandbox_runner.testing import FakeEngine, Reply, fake_runner, fake_runner_on, read_stdin
 
 pytestmark = pytest.mark.anyio
@@ -110,3 +110,32 @@ async def test_code_of_a_session_comes_with_its_kernel_and_what_it_left_is_for_t
         ended = await session.run("exit")
         assert (ended.exit_code, ended.state_lost, ended.reason) == (3, True, "kernel_restarted")
         assert (await session.run("pass")).displays[0] == {"text/plain": "None"}
+
+
+async def test_packages_are_there_as_soon_as_they_are_allowed():
+    engine, told = FakeEngine(silent), []
+    request = RunRequest(language="python", code="1", packages=["numpy >= 2"])
+    allowing = Config(packages=("pip:numpy",))
+    async with fake_runner_on(engine, config=allowing) as runner:
+        for _ in range(2):
+            async with runner.stream(request, tell=told.append) as run:
+                assert (await run.result()).ok
+        async with runner.session(packages=["numpy>=2"]) as session:
+            assert (await session.run("1")).ok
+    assert told == ["installing numpy>=2"]
+    ((image, words),) = engine.installed.items()
+    assert words == ("numpy>=2",)
+    assert {spec.image.name for spec in engine.made} == {image}
+    async with fake_runner(silent) as runner:
+        with pytest.raises(NotPermitted, match="numpy"):
+            await runner.run(request)
+
+
+async def test_a_package_can_be_one_that_no_index_has():
+    engine = FakeEngine(silent)
+    engine.uninstallable.add("nowhere")
+    async with fake_runner_on(engine, config=Config(packages=("pip:*", "npm:*"))) as runner:
+        for language in ("python", "javascript"):
+            with pytest.raises(InstallFailed, match="nowhere"):
+                await runner.run(RunRequest(language=language, code="1", packages=["nowhere"]))
+    assert (engine.installed, engine.made) == ({}, [])
