@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Finds or makes an engine, builds the images, runs their self-tests."""
     from sandbox_runner.provision.selftest import require_passed  # noqa: PLC0415 - loads the SDK
+    from sandbox_runner.provision.turns import one_at_a_time  # noqa: PLC0415 - with what needs it
 
     flags = settings(arguments)
     if arguments.languages is not None:
@@ -69,7 +70,7 @@ def execute(arguments: argparse.Namespace) -> int:
     images_of(config.languages)  # an unknown one is refused before anything is done
     engine = arguments.engine or ("oci" if config.engine == "oci" else "docker")
     _check_images(arguments, engine)
-    with _last_lines(), shown_progress() as display:
+    with _last_lines(), shown_progress() as display, one_at_a_time(state_folder(), display.report):
         prepare = _prepare_oci if engine == "oci" else _prepare_docker
         built = prepare(arguments, config, display)
         require_passed(asyncio.run(_selftests(replace(config, engine=engine), display.report)))

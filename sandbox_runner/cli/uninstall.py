@@ -32,8 +32,9 @@ def execute(arguments: argparse.Namespace) -> int:
         emit("Nothing was removed.")
         return 1
     from sandbox_runner.provision import uninstall  # noqa: PLC0415 - loads the SDK
+    from sandbox_runner.provision.turns import one_at_a_time  # noqa: PLC0415 - with what needs it
 
-    with shown_progress() as display:
+    with shown_progress() as display, one_at_a_time(state_folder(), display.report):
         left = uninstall.uninstall(connector(config), folder=state_folder(), report=display.report)
     emit("\n".join(left) or "Everything that setup made is removed.")
     return 0

@@ -13,6 +13,7 @@ import pytest
 from sandbox_runner import definitions
 from sandbox_runner.engines.docker.connection import connect
 from sandbox_runner.errors import BuildFailed, EngineUnavailable
+from sandbox_runner.places import state_folder
 from sandbox_runner.provision import packages
 from sandbox_runner.provision.base import find_base, made_tag, make_base, obtain_base
 from sandbox_runner.provision.build import Build, build_image
@@ -20,6 +21,7 @@ from sandbox_runner.provision.engine_install import remove_log, stop_daemon
 from sandbox_runner.provision.host import this_host
 from sandbox_runner.provision.setup import prepare
 from sandbox_runner.provision.state import SetupState, load_state, save_state
+from sandbox_runner.provision.turns import one_at_a_time
 from sandbox_runner.provision.uninstall import uninstall
 
 
@@ -159,6 +161,33 @@ def machine(repository, debian, tmp_path):
         )
 
     return setup
+
+
+def test_setups_of_two_engines_at_once_take_turns():
+    begun = []
+
+    def waiting(engine):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sandbox_runner", "setup", "--yes", "--engine", engine,
+             "--languages", "python"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        begun.append(process)
+        return process.stderr.readline()
+
+    try:
+        with one_at_a_time(state_folder(), ignore):
+            before = load_state(state_folder())
+            told = [waiting(engine) for engine in ("docker", "oci")]
+        assert told == ["engine setup: waiting for another setup on this machine\n"] * 2
+        for process in begun:
+            said, errors = process.communicate(timeout=120)
+            assert said.startswith("Ready (all images were current)"), errors
+    finally:
+        for process in begun:
+            process.kill()
+            process.communicate()
+    assert load_state(state_folder()) == before
 
 
 def test_a_second_setup_changes_nothing(machine, docker_client, another, tmp_path):
