@@ -44,11 +44,11 @@ class Bundle:
         """Where the runtime writes what went wrong, where its stderr is the program's."""
         return self.folder / "log"
 
-    def write(self, config: dict[str, Any]) -> None:
-        """Makes the folder; nobody but root can read it."""
+    def write(self, config: str) -> None:
+        """Makes the folder, with ``config`` as its config.json; nobody but root can read it."""
         self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700)
-        (self.folder / "config.json").write_text(json.dumps(config, separators=(",", ":")), "utf-8")
+        (self.folder / "config.json").write_text(config, "utf-8")
 
     def config(self) -> dict[str, Any] | None:
         """What it was made of; None where it is gone, or its owner was killed while writing it."""

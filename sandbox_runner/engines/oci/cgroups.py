@@ -29,6 +29,7 @@ _MOUNTS = Path("/proc/self/mountinfo")
 _UNIFIED = Path("/sys/fs/cgroup")
 _GONE_TIME = 2.0  # seconds for killed processes to leave a cgroup
 _PAUSE = 0.002
+_MUCH = 4096  # bytes, more than any of the files has
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +119,9 @@ def make_cgroups(hierarchies: Hierarchies, path: str, spec: ContainerSpec) -> No
     if hierarchies.unified:
         return
     for controller in _NEEDED:
-        _make(controller, hierarchies.by_controller[controller] / path)
+        _make(controller, f"{hierarchies.by_controller[controller]}/{path}")
     for control, controller, file, value in _limits(spec):
-        _write(control, hierarchies.by_controller[controller] / path / file, value)
+        _write(control, f"{hierarchies.by_controller[controller]}/{path}/{file}", value)
 
 
 def resize(hierarchies: Hierarchies, path: str, limits: ResolvedLimits) -> None:
@@ -174,29 +175,29 @@ def require_limits(hierarchies: Hierarchies, path: str, spec: ContainerSpec) -> 
     """
     for control, file, wanted in _limit_files(hierarchies, path, spec):
         try:
-            found = file.read_text().split()
+            found = _read(file).split()
         except OSError as error:
             raise _not_enforced(control, error) from error
-        if found != str(wanted).split():
+        if found != str(wanted).encode().split():
             raise ControlNotEnforced(
-                f"The runtime did not set the limit of {control} ({file} is {' '.join(found)}), "
+                f"The runtime did not set the limit of {control} ({file} is {b' '.join(found).decode()}), "
                 "so nothing was run; use another oci_runtime."
             )
 
 
 def _limit_files(
     hierarchies: Hierarchies, path: str, spec: ContainerSpec
-) -> Iterator[tuple[str, Path, str | int]]:
+) -> Iterator[tuple[str, str, str | int]]:
+    limits = spec.limits
     if not hierarchies.unified:
-        for control, controller, name, value in _limits(spec):
-            if controller != "devices":  # its rules cannot be read back as they were written
-                yield control, hierarchies.by_controller[controller] / path / name, value
+        for control, controller, name, value in _resizable(limits):  # rules of devices read back otherwise
+            yield control, f"{hierarchies.by_controller[controller]}/{path}/{name}", value
         return
-    folder, limits = _UNIFIED / path, spec.limits
-    yield "memory", folder / "memory.max", _whole_pages(limits.memory)
-    yield "swap", folder / "memory.swap.max", 0
-    yield "pids", folder / "pids.max", limits.pids
-    yield "cpus", folder / "cpu.max", f"{round(limits.cpus * CPU_PERIOD)} {CPU_PERIOD}"
+    folder = f"{_UNIFIED}/{path}"
+    yield "memory", f"{folder}/memory.max", _whole_pages(limits.memory)
+    yield "swap", f"{folder}/memory.swap.max", 0
+    yield "pids", f"{folder}/pids.max", limits.pids
+    yield "cpus", f"{folder}/cpu.max", f"{round(limits.cpus * CPU_PERIOD)} {CPU_PERIOD}"
 
 
 def _whole_pages(size: int) -> int:
@@ -221,13 +222,12 @@ def enter(hierarchies: Hierarchies, path: str) -> None:
 
 def oom_kills(hierarchies: Hierarchies, path: str) -> int:
     """Processes that the kernel killed there for want of memory; 0 where that cannot be read."""
-    if hierarchies.unified:
-        file = _UNIFIED / path / "memory.events"
-    else:
-        file = hierarchies.by_controller["memory"] / path / "memory.oom_control"
+    folder, name = _UNIFIED, "memory.events"
+    if not hierarchies.unified:
+        folder, name = hierarchies.by_controller["memory"], "memory.oom_control"
     with suppress(OSError, ValueError, IndexError):
-        words = file.read_text().split()
-        return int(words[words.index("oom_kill") + 1])
+        words = _read(f"{folder}/{path}/{name}").split()
+        return int(words[words.index(b"oom_kill") + 1])
     return 0
 
 
@@ -287,7 +287,7 @@ def _removed(hierarchies: Hierarchies, path: str) -> bool:
     gone = True
     for folder in hierarchies.folders:
         try:
-            (folder / path).rmdir()
+            Path(f"{folder}/{path}").rmdir()
         except FileNotFoundError:
             continue
         except OSError:
@@ -295,14 +295,14 @@ def _removed(hierarchies: Hierarchies, path: str) -> bool:
     return gone
 
 
-def _make(control: str, folder: Path) -> None:
+def _make(control: str, folder: Path | str) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _not_enforced(control, error) from error
 
 
-def _write(control: str, file: Path, value: str | int) -> None:
+def _write(control: str, file: Path | str, value: str | int) -> None:
     try:
         _put(file, str(value).encode())
     except OSError as error:
@@ -317,6 +317,14 @@ def _put(file: Path | str, value: bytes) -> None:
     except OSError as error:
         error.filename = str(file)
         raise
+    finally:
+        os.close(descriptor)
+
+
+def _read(file: Path | str) -> bytes:
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _MUCH)
     finally:
         os.close(descriptor)
 

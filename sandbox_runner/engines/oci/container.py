@@ -121,7 +121,7 @@ class OciContainer:
             kill(self._process)
             os.close(self._process)
             self._process = None
-        await to_thread.run_sync(remove, self._bundle)
+        await to_thread.run_sync(remove, self._bundle, self._path)
 
     def _launch(self) -> Launched:
         command = self._means.runtime.run(

@@ -3,20 +3,21 @@
 proc(5), /proc/PID/status. What a runtime says it did counts for nothing here.
 """
 
-from pathlib import Path
+import os
 
 from sandbox_runner.engines.oci.users import maps_as_asked
 from sandbox_runner.errors import ControlNotEnforced
 from sandbox_runner.spec import ContainerSpec
 
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+_MUCH = 1 << 16  # bytes: more than any of these files of proc has
 _NAMESPACES = ("pid", "net", "ipc", "uts", "mnt", "cgroup")
 
 
 def is_in_cgroup(pid: int, path: str) -> bool:
     """Whether the process ``pid`` is in a cgroup at ``path``: an id may mean another process by now."""
     try:
-        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        lines = _read(f"/proc/{pid}/cgroup").splitlines()
     except OSError:
         return False
     return any(line.endswith(f":/{path}") for line in lines)
@@ -56,18 +57,30 @@ def require_controls(
 
 
 def _status(pid: int) -> dict[str, list[str]]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = _read(f"/proc/{pid}/status").splitlines()
     return {name: words.split() for name, _, words in (line.partition(":") for line in lines)}
 
 
 def _cgroups(pid: int) -> dict[str, str]:
     held = {}
-    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+    for line in _read(f"/proc/{pid}/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         held.update(dict.fromkeys(controllers.split(","), path))
     return held
 
 
 def _shared_namespaces(pid: int, names: tuple[str, ...]) -> list[str]:
-    ours, theirs = (Path(f"/proc/{each}/ns") for each in ("self", pid))
-    return [f"namespace {name}" for name in names if (ours / name).readlink() == (theirs / name).readlink()]
+    return [f"namespace {name}" for name in names if _namespace("self", name) == _namespace(pid, name)]
+
+
+def _namespace(pid: int | str, name: str) -> str:
+    return os.readlink(f"/proc/{pid}/ns/{name}")  # noqa: PTH115 - each start does it 14 times
+
+
+def _read(file: str) -> str:
+    # Three calls where Path.read_text makes eight.
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _MUCH).decode(errors="replace")
+    finally:
+        os.close(descriptor)

@@ -42,10 +42,14 @@ def reap() -> list[LiveRun]:
     return removed
 
 
-def remove(bundle: Bundle) -> bool:
-    """Kills the container and removes all of it; whether it is gone. Harmless to repeat. Blocks."""
-    config = bundle.config()
-    path = f"{SLICE}/{bundle.name}" if config is None else _path(config)
+def remove(bundle: Bundle, path: str | None = None) -> bool:
+    """Kills the container and removes all of it; whether it is gone. Harmless to repeat. Blocks.
+
+    ``path`` is that of its cgroups; its config tells where it is not known.
+    """
+    if path is None:
+        config = bundle.config()
+        path = f"{SLICE}/{bundle.name}" if config is None else _path(config)
     gone = remove_cgroups(find_hierarchies(), path)
     if gone:
         bundle.remove()

@@ -4,6 +4,7 @@ https://github.com/opencontainers/runtime-spec/blob/main/config.md. The cgroups 
 `cgroups` made: they are written here, too, for a runtime that applies them itself.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -17,6 +18,7 @@ from sandbox_runner.spec import ContainerSpec, Rlimit, Tmpfs
 Json = dict[str, Any]
 
 CPU_PERIOD = 100_000  # microseconds, the kernel's default
+_NO_FILTER = '"seccomp":null'  # in no string, where the quotes would have a backslash
 _NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup")
 _CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 _DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2))  # null zero full random urandom tty ptmx
@@ -64,6 +66,24 @@ def bundle_config(
             "sysctl": {},
         },
     }
+
+
+def in_words(config: Json, profile: str) -> str:
+    """The text of config.json. The filter of ``profile``, the most of it, is put in words once."""
+    linux = config["linux"]
+    if linux.get("seccomp") is not seccomp_section(profile):  # it was changed since
+        return _compact(config)
+    text = _compact({**config, "linux": {**linux, "seccomp": None}})
+    return text.replace(_NO_FILTER, f'"seccomp":{_filter_in_words(profile)}', 1)
+
+
+@cache
+def _filter_in_words(profile: str) -> str:
+    return _compact(seccomp_section(profile))
+
+
+def _compact(value: Json) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _process(spec: ContainerSpec) -> Json:

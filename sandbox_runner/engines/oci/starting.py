@@ -12,7 +12,7 @@ from sandbox_runner.engines.oci.bundles import Bundle
 from sandbox_runner.engines.oci.compiled import filter_annotation
 from sandbox_runner.engines.oci.init import with_init
 from sandbox_runner.engines.oci.launcher import Launcher, start
-from sandbox_runner.engines.oci.mapping import bundle_config
+from sandbox_runner.engines.oci.mapping import bundle_config, in_words
 from sandbox_runner.engines.oci.runtime import Runtime
 from sandbox_runner.engines.oci.store import rootfs_of
 from sandbox_runner.engines.oci.users import make_user_namespace
@@ -73,7 +73,8 @@ def _start(
     )
     if means.runtime.has_sentry:
         sentry.adapt(config)
-    bundle_of(spec).write(config if spec.image.agent else with_init(config))
+    config = config if spec.image.agent else with_init(config)
+    bundle_of(spec).write(in_words(config, spec.seccomp))
     cgroups.make_cgroups(means.hierarchies, path, spec)
     joined = path if means.runtime.joins else None
     return start(means.program, command, stdio=stdio, hierarchies=means.hierarchies, joined=joined)
