@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import requests.exceptions
 from docker import errors as docker_errors
 
 from sandbox_runner.engines.docker.faults import repeatable
@@ -25,10 +26,12 @@ CALM = 0.015  # the same where nobody waits for it
 def ensure_removed(client: "APIClient", container: str, *, patience: float, pause: float = HURRY) -> bool:
     """Returns when ``container`` is gone; whether it is. Blocks: call it in a thread.
 
-    One that runs has ``patience`` seconds to end by itself before it is killed. Looked at every ``pause``.
+    One that runs has ``patience`` seconds to end by itself before it is killed. ``pause`` is between two
+    looks where the daemon does not tell when it is gone.
     """
     began = time.monotonic()
     killed = False
+    looks = 0
     while (state := state_of(client, container)) is not None:
         waited = time.monotonic() - began
         if waited > GIVE_UP_TIME:
@@ -40,8 +43,19 @@ def ensure_removed(client: "APIClient", container: str, *, patience: float, paus
             elif waited >= patience and not killed:
                 killed = True
                 client.kill(container)
-        time.sleep(pause)
+        if looks:
+            time.sleep(pause)
+        looks += 1
+        _await_removal(client, container, (SELF_REMOVAL_TIME if killed else patience) - waited)
     return True
+
+
+def _await_removal(client: "APIClient", container: str, seconds: float) -> None:
+    """Returns when the daemon has removed ``container``, or after ``seconds``, or where it cannot tell."""
+    if seconds > 0:
+        # A timeout, a fault, or it is gone already: whoever calls looks.
+        with suppress(docker_errors.APIError, requests.exceptions.RequestException):
+            client.wait(container, timeout=seconds, condition="removed")  # type: ignore[arg-type] # it takes parts, too
 
 
 @repeatable
