@@ -13,7 +13,6 @@ from time import monotonic
 from . import protocol
 from .channel import Channel
 from .evidence import Evidence
-from .giveback import GiveBack
 from .kernel import Kernel
 from .program import interrupt_group, kill_session, send_signal
 from .protocol import Job, ProtocolError
@@ -27,10 +26,15 @@ from .run import (
     RUNNING,
     SAMPLE,
     Clock,
+    Nothing,
     report,
     signal_of,
 )
 from .stdio import BUFFER, Input, Streams
+
+TYPE_CHECKING = False  # as in `typing`, which costs a run its time to load
+if TYPE_CHECKING:
+    from .giveback import GiveBack
 
 INTERRUPTED = LINGERING  # the program is over but for what it makes of its end
 
@@ -59,7 +63,7 @@ class KernelRun:
         state_lost: bool,
         channel: Channel,
         evidence: Evidence,
-        giveback: GiveBack,
+        giveback: "GiveBack | Nothing",
     ) -> None:
         self.phase = RUNNING
         self.kernel = kernel

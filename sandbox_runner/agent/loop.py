@@ -12,16 +12,19 @@ from time import monotonic
 from . import protocol
 from .channel import Channel
 from .evidence import Evidence
-from .giveback import GiveBack
-from .kernel import Kernel, start_kernel
-from .kernel_run import KernelRun
 from .program import Program, kill_everything, open_oom_score, reap, spawn
 from .protocol import ProtocolError
-from .run import KILLING, OVER, Run
+from .run import KILLING, OVER, Nothing, Run
 from .seal import close_inherited, ignore_signals, undumpable
 from .value import Value
 from .waiting import Waiting, start_waiting
 from .workspace import Workspace
+
+TYPE_CHECKING = False  # as in `typing`, which costs a run its time to load
+if TYPE_CHECKING:
+    from .giveback import GiveBack
+    from .kernel import Kernel
+    from .kernel_run import KernelRun
 
 _FILE_KINDS = (protocol.FILE, protocol.FILE_DATA, protocol.FILE_END)
 _RUN_KINDS = (protocol.STDIN, protocol.STDIN_EOF, protocol.SIGNAL, protocol.CANCEL)
@@ -46,8 +49,8 @@ class Agent:
         self.workspace = Workspace()
         self.value = Value()  # of the next job
         self.waiting = waiting  # for the first job
-        self.run: Run | KernelRun | None = None
-        self.kernels: dict[bytes, Kernel] = {}  # by name
+        self.run: "Run | KernelRun | None" = None
+        self.kernels: "dict[bytes, Kernel]" = {}  # by name
         self.over = 0  # the number of the last job that ended
 
 
@@ -136,11 +139,10 @@ def _reap(agent: Agent, ready: set[int]) -> None:
 
 def _close_ended(agent: Agent) -> None:
     """Forgets the kernel of the job that is over, if it is over itself, as the host is told."""
-    if isinstance(agent.run, KernelRun) and agent.run.kernel.ended >= 0:
-        agent.run.kernel.close()
-        agent.kernels = {
-            name: kernel for name, kernel in agent.kernels.items() if kernel is not agent.run.kernel
-        }
+    kernel = agent.run and agent.run.kernel
+    if kernel and kernel.ended >= 0:
+        kernel.close()
+        agent.kernels = {name: each for name, each in agent.kernels.items() if each is not kernel}
 
 
 def _handle(agent: Agent, kind: int, job: int, payload: bytes) -> None:
@@ -192,12 +194,14 @@ def _start(agent: Agent, number: int, payload: bytes) -> None:
             _start_in_kernel(agent, number, job, started)
         else:
             _start_program(agent, number, job, started)
+    except ImportError as error:  # a program of before forbids to open files
+        _fail(agent, protocol.STAGE_EXEC, str(error))
     except OSError as error:
         _fail(agent, protocol.STAGE_EXEC, _sentence(error), error.errno)
 
 
 def _start_program(agent: Agent, number: int, job: protocol.Job, started: float) -> None:
-    giveback = GiveBack(job, folder=agent.workspace.root, value=agent.value)
+    giveback = _giveback(agent, job)
     program, flags = _program(agent, job)
     agent.channel.send(protocol.STARTED, number, bytes([flags]))
     agent.value = Value()
@@ -212,7 +216,18 @@ def _start_program(agent: Agent, number: int, job: protocol.Job, started: float)
     )
 
 
+def _giveback(agent: Agent, job: protocol.Job) -> "GiveBack | Nothing":
+    """Most jobs want nothing back, and are spared the time and the memory of its modules."""
+    if not job.artifacts and not agent.value.descriptors():
+        return Nothing()
+    from .giveback import GiveBack
+
+    return GiveBack(job, folder=agent.workspace.root, value=agent.value)
+
+
 def _start_in_kernel(agent: Agent, number: int, job: protocol.Job, started: float) -> None:
+    from .kernel_run import KernelRun
+
     kernel, flags, state_lost = _kernel(agent, job)
     agent.channel.send(protocol.STARTED, number, bytes([flags]))
     code = agent.value.take_out()
@@ -226,11 +241,11 @@ def _start_in_kernel(agent: Agent, number: int, job: protocol.Job, started: floa
         state_lost=state_lost,
         channel=agent.channel,
         evidence=agent.evidence,
-        giveback=GiveBack(job, folder=agent.workspace.root, value=agent.value),
+        giveback=_giveback(agent, job),
     )
 
 
-def _kernel(agent: Agent, job: protocol.Job) -> tuple[Kernel, int, bool]:
+def _kernel(agent: Agent, job: protocol.Job) -> "tuple[Kernel, int, bool]":
     """The kernel for ``job``, the flags of STARTED, and whether it replaces one that has ended meanwhile."""
     kernel = agent.kernels.get(job.kernel)
     if kernel and kernel.ended < 0:
@@ -244,13 +259,15 @@ def _kernel(agent: Agent, job: protocol.Job) -> tuple[Kernel, int, bool]:
     return agent.kernels[job.kernel], flags, bool(kernel)
 
 
-def _new_kernel(agent: Agent, job: protocol.Job) -> tuple[Kernel, int]:
+def _new_kernel(agent: Agent, job: protocol.Job) -> "tuple[Kernel, int]":
     waiting, agent.waiting = agent.waiting, None
     if waiting:
         kernel = waiting.begin_kernel(job)
         if kernel:
             return kernel, protocol.WARM
         waiting.end()
+    from .kernel import start_kernel
+
     return start_kernel(job, home=agent.workspace.root, oom_score=agent.oom_score), 0
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _AGENT = "/usr/lib/sandbox-runner/agent"
 _MODULES = (  # each after those it imports
-    "protocol", "channel", "program", "evidence", "patterns", "tree", "value", "stdio", "giveback", "run",
-    "kernel", "kernel_run", "seal", "waiting", "workspace", "loop",
+    "protocol", "channel", "program", "evidence", "value", "stdio", "run", "seal", "waiting", "workspace",
+    "loop",
 )  # fmt: skip
 _MUCH = 1 << 16  # bytes, more than any of them has
 _FORMAT, _PIPES = 0o170000, (0o010000, 0o140000)  # pipe, socket
@@ -87,6 +87,7 @@ def _load_agent() -> None:
     _load_compiled("select")
     _load_compiled("_struct")
     agent = sys.modules["agent"] = type(sys)("agent")
+    agent.__path__ = [_AGENT]  # of those that only some jobs need
     for name in _MODULES:
         module = type(sys)(f"agent.{name}")
         module.__package__ = "agent"

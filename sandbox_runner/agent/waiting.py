@@ -6,10 +6,13 @@ That of `usercustomize` can be a session's kernel instead.
 import _signal  # type: ignore[import-not-found]  # what `signal` wraps
 import posix
 
-from .kernel import Kernel
 from .program import Program, close, spawn
 from .protocol import Job
 from .value import Value
+
+TYPE_CHECKING = False  # as in `typing`, which costs a run its time to load
+if TYPE_CHECKING:
+    from .kernel import Kernel
 
 _BEGIN = 1000  # where a command finds the end of its pipe: no interpreter has that many files as it starts
 _CHUNK = 1 << 16
@@ -55,8 +58,10 @@ class Waiting:
         same = job.argv == self._job.argv and self._has_place_of(job)
         return same and not value.descriptors() and not self._shadowed() and self._write(b"\0")
 
-    def begin_kernel(self, job: Job) -> Kernel | None:
+    def begin_kernel(self, job: Job) -> "Kernel | None":
         """Lets it be the kernel of ``job``. None where it cannot be that; then call `end`."""
+        from .kernel import Kernel
+
         same = self.can_be_kernel and job.argv == self._kernel and self._has_place_of(job)
         if not same or not self._write(b"\1"):
             return None
