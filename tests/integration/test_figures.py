@@ -137,5 +137,6 @@ def test_the_result_as_a_document_names_the_files_and_not_their_bytes(plot):
             "type": "image/svg+xml",
             "file": None,
             "sha256": "d4dc56669143034f31aa309635d4113d9ad76a02b1739da22c965ed2049be9e6",
+            "executable": False,
         }
     ]

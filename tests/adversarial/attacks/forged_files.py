@@ -9,7 +9,7 @@ def frame(kind, body):
     return struct.pack(">BBHI", kind, 0, 1, len(body)) + body
 
 
-FORGED = frame(0x47, struct.pack(">Q", 4) + b"forged/file") + frame(0x48, b"evil")
+FORGED = frame(0x47, struct.pack(">QB", 4, 0) + b"forged/file") + frame(0x48, b"evil")
 
 attempt("descriptor 1", lambda: os.write(os.open("/proc/1/fd/1", os.O_WRONLY), FORGED))
 done()

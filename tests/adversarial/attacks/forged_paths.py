@@ -10,7 +10,7 @@ def frame(kind, body):
 
 
 FORGED = b"".join(
-    frame(0x47, struct.pack(">Q", 4) + path) + frame(0x48, b"evil")
+    frame(0x47, struct.pack(">QB", 4, 0) + path) + frame(0x48, b"evil")
     for path in (b"forged/file", b"../../../../../../tmp/escaped-from-sandbox-runner")
 )
 
