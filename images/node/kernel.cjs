@@ -10,33 +10,181 @@ const net = require('node:net');
 const path = require('node:path');
 const vm = require('node:vm');
 const { createRequire } = require('node:module');
+const { Writable } = require('node:stream');
 const { inspect } = require('node:util');
 
 const CODE = 3;
 const MESSAGES = 4;
 const INTERRUPTED = 130;
+const LOOK = 50; // milliseconds
+const ACORN = '/usr/share/nodejs/acorn/dist/acorn.js'; // comes with Debian's node
+const LOAD = "globalThis[Symbol.for('sandbox-runner.kernel')].load";
+const THREADS = '/proc/self/task';
 const BRIDGE = Symbol.for('sandbox-runner.kernel');
+
+const { readdirSync, readFileSync, writeSync } = fs; // whatever the cells make of them
+const { setInterval, clearInterval } = globalThis;
 
 const session = new inspector.Session();
 session.connect();
-const bridge = { evaluate: null, value: undefined };
+const bridge = { call: null, value: undefined, load };
 Object.defineProperty(globalThis, BRIDGE, { value: bridge });
 globalThis.require = createRequire(path.join(process.cwd(), 'cell.js'));
-let interrupt = null; // of the cell that runs
 
-const onInterrupt = () => interrupt?.();
-process.on('SIGINT', onInterrupt);
-process.on('uncaughtException', (error) => process.stderr.write(`Uncaught ${inspect(error)}\n`));
-process.on('unhandledRejection', (error) => process.stderr.write(`Uncaught (in promise) ${inspect(error)}\n`));
+process.on('uncaughtException', (error) => tell(error));
+process.on('unhandledRejection', (error) => tell(error, 'Uncaught (in promise)'));
 
-function send(text) {
-  const data = Buffer.from(text);
-  for (let position = 0; position < data.length; ) position += fs.writeSync(MESSAGES, data, position);
+let running = null; // the cell that runs: its job, and what the inspector answers
+
+// Interrupts. A thread of node takes SIGINT and ends what runs in `guarded`. It is started here, once: where
+// it is started and stopped with each script, a SIGINT that comes as it stops is left for the next script.
+const watchdog = process.binding('contextify');
+const script = new vm.Script(`globalThis[Symbol.for('sandbox-runner.kernel')].call()`);
+let thread = startWatchdog();
+let guarding = false;
+let listeners = []; // for SIGINT, of the cells
+let listened = false; // so that node has taken SIGINT from the thread
+process.on('newListener', (name) => (listened ||= name === 'SIGINT'));
+
+function startWatchdog() {
+  const others = new Set(readdirSync(THREADS));
+  watchdog.startSigintWatchdog();
+  return readdirSync(THREADS).find((name) => !others.has(name));
 }
 
-function show(job, value) {
-  const line = JSON.stringify({ data: { 'text/plain': inspect(value) }, metadata: {} });
-  send(`show ${job} ${Buffer.byteLength(line)}\n${line}`);
+// Makes ready for a cell: what came for a former one is over once the thread sleeps, and is forgotten.
+function arm() {
+  listeners = process.rawListeners('SIGINT').filter((listener) => listener !== onInterrupt);
+  if (listened) {
+    process.removeAllListeners('SIGINT');
+    watchdog.stopSigintWatchdog();
+    thread = startWatchdog();
+    listened = false;
+  }
+  while (/\) R[^)]*$/.test(readFileSync(`${THREADS}/${thread}/stat`, 'latin1')));
+  watchdog.startSigintWatchdog();
+  watchdog.stopSigintWatchdog();
+}
+
+function onInterrupt() {
+  if (running) interrupted(running);
+}
+
+function disarm() {
+  for (const listener of listeners) process.on('SIGINT', listener);
+  if (process.listenerCount('SIGINT')) process.on('SIGINT', onInterrupt);
+}
+
+// From here on the cell waits for something: there is nothing to end, but to look whether a SIGINT came.
+function wait(cell) {
+  cell.timer = setInterval(() => watchdog.watchdogHasPendingSigint() && interrupted(cell), LOOK);
+}
+
+// Whether `call` came to its end before an interrupt did.
+function guarded(call) {
+  bridge.call = call;
+  guarding = true;
+  try {
+    script.runInThisContext({ breakOnSigint: true, displayErrors: false });
+    return true;
+  } catch (error) {
+    if (error?.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') return false;
+    throw error;
+  } finally {
+    guarding = false;
+  }
+}
+
+function writeAll(fd, data) {
+  for (let position = 0; position < data.length; ) {
+    try {
+      position += writeSync(fd, data, position);
+    } catch (error) {
+      if (error.code !== 'EAGAIN') throw error; // a child has made it so that nobody waits
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
+// Keeps nothing of its own from one write to the next, as node's streams do: one that an interrupt ends in the
+// midst of a write would say nothing any more.
+function output(fd) {
+  const stream = new Writable({ write: (chunk, encoding, done) => done(writeAll(fd, chunk)) });
+  stream.write = (chunk, encoding, done = encoding) => {
+    const named = typeof encoding === 'string' ? encoding : 'utf8';
+    writeAll(fd, typeof chunk === 'string' ? Buffer.from(chunk, named) : chunk);
+    if (typeof done === 'function') process.nextTick(done);
+    return true;
+  };
+  return Object.assign(stream, { fd, destroy: () => stream });
+}
+
+for (const [name, fd] of [['stdout', 1], ['stderr', 2]]) {
+  Object.defineProperty(process, name, { configurable: true, enumerable: true, value: output(fd) });
+}
+
+const send = (text) => writeAll(MESSAGES, Buffer.from(text));
+
+// V8 gives node no way to load what a cell imports, so that each import becomes a call of `load`. A statement
+// becomes a declaration, of which a later cell may make another.
+function withImports(code) {
+  if (!/\bimport\b/.test(code)) return code;
+  const options = { ecmaVersion: 'latest', allowAwaitOutsideFunction: true, allowImportExportEverywhere: true };
+  const nodes = [];
+  try {
+    nodes.push(require(ACORN).parse(code, options));
+  } catch (error) {
+    if (/^\s*import\s*[\w'"{*]/m.test(code)) throw new SyntaxError(error.message); // V8 would say "outside a module"
+    return code;
+  }
+  const edits = [];
+  for (const node of nodes) {
+    if (node.type === 'ImportExpression') edits.push([node.start, node.start + 'import'.length, LOAD]);
+    if (node.type === 'ImportDeclaration') edits.push([node.start, node.end, declaration(node, code)]);
+    for (const value of Object.values(node).flat()) if (typeof value?.type === 'string') nodes.push(value);
+  }
+  edits.sort(([a], [b]) => b - a);
+  for (const [start, end, text] of edits) code = code.slice(0, start) + text + code.slice(end);
+  return code;
+}
+
+function declaration({ source, specifiers, start, end }, code) {
+  const name = (node) => node.name ?? node.value;
+  const named = specifiers.filter(({ type }) => type !== 'ImportNamespaceSpecifier');
+  const pairs = named.map(({ imported, local }) => [imported ? name(imported) : 'default', local.name]);
+  const module = `await ${LOAD}(${source.raw}, {}, ${JSON.stringify(pairs.map(([exported]) => exported))})`;
+  const names = pairs.map(([exported, local]) => `${JSON.stringify(exported)}: ${local}`);
+  const whole = specifiers.find(({ type }) => type === 'ImportNamespaceSpecifier');
+  const lines = '\n'.repeat(code.slice(start, end).split('\n').length - 1);
+  if (!specifiers.length) return `void ${module};${lines}`;
+  if (!whole) return `const { ${names} } = ${module};${lines}`;
+  return `const ${whole.local.name} = ${module}, { ${names} } = ${whole.local.name};${lines}`;
+}
+
+let importing = null;
+
+async function load(specifier, options, names = []) {
+  importing ??= importer();
+  const module = await importing(specifier, options);
+  for (const name of names) {
+    if (name in module) continue;
+    throw new SyntaxError(`The requested module '${specifier}' does not provide an export named '${name}'`);
+  }
+  return module;
+}
+
+// An import() as of a file of the workspace. That it is experimental is said at its first use.
+function importer() {
+  const options = {
+    filename: path.join(process.cwd(), 'cell.js'),
+    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  };
+  const call = vm.runInThisContext('(specifier, options) => import(specifier, options)', options);
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  void call('node:module');
+  process.emitWarning = emitWarning;
+  return call;
 }
 
 // The value that the inspector tells of.
@@ -53,53 +201,75 @@ function valueOf(remote) {
   return value;
 }
 
-const terminated = (error) => (/terminated/.test(error.message) ? INTERRUPTED : error);
-
 // An error is told without the frames of this file, which are below all of the cell's.
-function tell(error) {
-  if (typeof error?.stack === 'string') error.stack = error.stack.replace(/\n +at Session\.post [^]*/, '');
-  process.stderr.write(`Uncaught ${inspect(error)}\n`);
-}
-
-function evaluate(code) {
-  return new Promise((resolve, reject) => {
-    interrupt = () => reject(INTERRUPTED);
-    bridge.evaluate = () => {
-      const options = { expression: code, replMode: true, awaitPromise: true, userGesture: false };
-      session.post('Runtime.evaluate', options, (error, answer) => (error ? reject(terminated(error)) : resolve(answer)));
-    };
-    try {
-      vm.runInThisContext(`globalThis[Symbol.for('sandbox-runner.kernel')].evaluate()`, { breakOnSigint: true });
-    } catch (error) {
-      reject(error.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED' ? INTERRUPTED : error);
-    }
-    process.off('SIGINT', onInterrupt); // Node 20 has forgotten it by now
-    process.on('SIGINT', onInterrupt);
-  });
-}
-
-async function run(job, code) {
+function tell(error, how = 'Uncaught') {
   try {
-    const { result, exceptionDetails } = await evaluate(code);
-    if (exceptionDetails) {
-      const error = exceptionDetails.exception ? valueOf(exceptionDetails.exception) : exceptionDetails.text;
-      tell(error);
-      return 1;
-    }
-    const value = valueOf(result);
-    if (value !== undefined) show(job, value);
-    return 0;
-  } catch (error) {
-    process.stderr.write(error === INTERRUPTED ? 'Interrupted\n' : `Uncaught ${inspect(error)}\n`);
-    return error === INTERRUPTED ? INTERRUPTED : 1;
-  } finally {
-    interrupt = null;
-  }
+    error.stack = error.stack.replace(/\n +at (?:Session\.post |process\.runNextTicks |[^\n]*kernel\.cjs:)[^]*/, '');
+  } catch {} // it has none, or keeps it
+  process.stderr.write(`${how} ${inspect(error)}\n`);
 }
 
-async function take(job, code) {
-  const status = await run(job, code);
-  send(`done ${job} ${status}\n`);
+function begin(job, code) {
+  const cell = { job, answer: null, timer: null };
+  running = cell;
+  arm();
+  const take = (error, answer) => {
+    cell.answer = { error, ...answer };
+    if (!guarding) finish(cell);
+  };
+  const whole = guarded(() => {
+    try {
+      const expression = withImports(code);
+      session.post('Runtime.evaluate', { expression, replMode: true, awaitPromise: true, userGesture: false }, take);
+    } catch (error) {
+      take(error);
+    }
+    try {
+      process._tickCallback(); // what follows an await that need not wait can be interrupted, too
+    } catch (error) {
+      process.emit('uncaughtException', error, 'uncaughtException');
+    }
+  });
+  disarm();
+  if (!whole) interrupted(cell);
+  else if (cell.answer) finish(cell);
+  else wait(cell);
+}
+
+function finish(cell) {
+  if (running !== cell) return;
+  let outcome;
+  try {
+    if (!guarded(() => (outcome = outcomeOf(cell.answer)))) return interrupted(cell);
+  } catch (error) { // of the value's own inspection
+    tell(error);
+    outcome = { status: 1 };
+  }
+  end(cell, outcome);
+}
+
+// The exit code of a cell and what it displays.
+function outcomeOf({ error, result, exceptionDetails: details }) {
+  if (error || details) {
+    tell(error ?? (details.exception ? valueOf(details.exception) : details.text));
+    return { status: 1 };
+  }
+  const value = valueOf(result);
+  if (value === undefined) return { status: 0 };
+  return { status: 0, display: JSON.stringify({ data: { 'text/plain': inspect(value) }, metadata: {} }) };
+}
+
+function interrupted(cell) {
+  if (running !== cell) return;
+  process.stderr.write('Interrupted\n');
+  end(cell, { status: INTERRUPTED });
+}
+
+function end(cell, { status, display }) {
+  running = null;
+  clearInterval(cell.timer);
+  if (display !== undefined) send(`show ${cell.job} ${Buffer.byteLength(display)}\n${display}`);
+  send(`done ${cell.job} ${status}\n`);
 }
 
 let received = Buffer.alloc(0);
@@ -112,6 +282,6 @@ new net.Socket({ fd: CODE, readable: true, writable: false })
     if (received.length < end + 1 + Number(length)) return;
     const code = received.subarray(end + 1, end + 1 + Number(length)).toString();
     received = received.subarray(end + 1 + Number(length));
-    void take(job, code);
+    begin(job, code);
   })
   .on('end', () => process.exit(0));

@@ -224,3 +224,42 @@ async def test_javascript_keeps_its_state_and_may_declare_again(runner):
             stopped = await session.run(endless, limits=Limits(wall_time=1))
             assert (stopped.status, stopped.state_lost) == ("timed_out", False)
         assert shown(await session.run("x")) == ["3"]
+
+
+async def test_an_interrupt_of_one_javascript_cell_never_ends_the_next(runner):
+    at_its_end = "require('child_process').execSync(`kill -INT ${process.pid}`); 0"
+    async with runner.session("javascript") as session:
+        for _ in range(40):
+            assert (await session.run(at_its_end)).exit_code in (0, 130)
+            assert shown(await session.run("6 * 7")) == ["42"]
+
+
+async def test_javascript_that_is_interrupted_as_it_prints_goes_on_printing_later(runner):
+    async with runner.session("javascript") as session:
+        for code in (
+            "while (true) console.log('x')",
+            "await 1; while (true) process.stdout.write('x\\n')",
+            "new (require('async_hooks').AsyncResource)('x').runInAsyncScope(() => { while (true); })",
+        ):
+            stopped = await session.run(code, limits=Limits(wall_time=1))
+            assert (stopped.ok, stopped.state_lost) == (False, False)
+            assert (await session.run("console.log(42); console.error(43)")).stdout == "42\n"
+
+
+async def test_javascript_imports_modules_files_and_what_they_export(runner):
+    async with runner.session("javascript") as session:
+        await session.write_file("lib/sum.mjs", b"export default (a, b) => a + b; export const one = 1;")
+        assert shown(await session.run("(await import('node:path')).basename('/a/b')")) == ["'b'"]
+        assert shown(await session.run("(await import('./lib/sum.mjs')).default(2, 3)")) == ["5"]
+        static = "import sum, { one as first } from './lib/sum.mjs'\nimport * as all\nfrom 'node:fs'\n"
+        result = await session.run(static + "sum(first, 1) + typeof all.readFileSync")
+        assert (shown(result), result.stderr) == (["'2function'"], "")
+        assert shown(await session.run("import sum from './lib/sum.mjs'; sum(first, 2)")) == ["3"]
+        for wrong, told in (
+            ("import { no } from 'node:fs'", "does not provide an export named 'no'"),
+            ("await import('./no.mjs')", "Cannot find module '/workspace/no.mjs'"),
+            ("import 'fs", "Unterminated string constant (1:7)"),
+        ):
+            result = await session.run(wrong)
+            assert (result.exit_code, told in result.stderr) == (1, True), result.stderr
+            assert "kernel.cjs" not in result.stderr

@@ -84,3 +84,11 @@ def test_what_was_started_in_the_background_outlives_an_interrupt(shell):
 
 def test_programs_read_the_jobs_stdin(shell):
     assert shell("read a; head -c 4", stdin=b"one\ntwo\n").stdout == "two\n"
+
+
+@pytest.mark.parametrize("code", ["break", "kill -INT $$; while :; do :; done"])
+def test_it_may_be_left_for_its_top_any_number_of_times(shell, code):
+    shell("a=6")
+    for _ in range(4200):
+        assert shell(code).code is not None
+    assert shell("echo $a").stdout == "6\n"
