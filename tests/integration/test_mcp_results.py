@@ -344,7 +344,7 @@ def test_what_only_calls_itself_a_picture_is_told_as_the_file_that_it_is(answere
     }
     assert [block["type"] for block in result["content"]] == ["text", "resource"]
     assert len(report["files"]) == 6
-    assert report["notes"] == ["Files left out as too large, too many, or no plain files: 2."]
+    assert report["notes"] == ["Files left out as too large, too many, too deep, or no plain files: 2."]
 
 
 def test_figures_that_matplotlib_has_open_come_back(answered):
