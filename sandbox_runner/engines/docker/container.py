@@ -108,6 +108,12 @@ class DockerContainer:
         with suppress(ContainerLost, StartFailed):  # it ended by itself in the meantime
             await self._call(lambda: self._client.kill(self.id))
 
+    async def stop_waiting(self) -> None:
+        """Ends what `lost` began; the thread of its call ends with the container."""
+        if self._end is not None:
+            self._end.cancel()
+            await asyncio.wait((self._end,))
+
     def _lost(self, status: Status, began: float, limits_hit: dict[str, int]) -> Exited:
         return Exited(
             status=status,
@@ -196,6 +202,7 @@ class _Wait:
 async def started(client: "APIClient", call: Caller, beginning: Beginning) -> AsyncIterator[DockerContainer]:
     """A started container that is gone when the context ends, however it ends."""
     channel: Channel | None = None
+    container: DockerContainer | None = None
     try:
         if beginning.attached is None:
             await call(beginning.attach)
@@ -205,6 +212,8 @@ async def started(client: "APIClient", call: Caller, beginning: Beginning) -> As
         yield container
     finally:
         with anyio.CancelScope(shield=True):
+            if container is not None:
+                await container.stop_waiting()
             if channel is not None:
                 channel.close()
             patience = EXIT_TIME if beginning.spec.image.agent else 0
