@@ -213,10 +213,14 @@ def timeit(text, namespace, body=None):
 
 def write(text, body):
     """Writes, or with -a appends to, a file."""
-    words = text.split()
+    import shlex
+
+    words = shlex.split(text)
     mode = "a" if "-a" in words or "--append" in words else "w"
-    [path] = [word for word in words if word not in ("-a", "--append")]
-    path = os.path.expanduser(path.strip("'\""))
+    names = [word for word in words if word not in ("-a", "--append")]
+    if len(names) != 1:
+        raise ValueError("name one file, such as %%writefile notes.txt")
+    path = os.path.expanduser(names[0])
     print(f"{'Appending to' if mode == 'a' else 'Overwriting' if os.path.exists(path) else 'Writing'} {path}")
     with open(path, mode, encoding="utf-8") as file:
         file.write(body)

@@ -56,6 +56,8 @@ def test_a_cell_becomes_a_file(kernel):
     assert kernel("%%writefile notes.py\nx = '%time'\n!not run\n").stdout == "Writing notes.py\n"
     assert kernel("%%writefile -a notes.py\nlast").stdout == "Appending to notes.py\n"
     assert shown(kernel("open('notes.py').read()")) == ["\"x = '%time'\\n!not run\\nlast\""]
+    assert kernel("%%writefile 'two words.txt'\nx").stdout == "Writing two words.txt\n"
+    assert "name one file" in kernel("%%writefile\nx").stderr
 
 
 def test_commands_run_in_a_shell(kernel):
