@@ -19,7 +19,7 @@ from sandbox_runner.server.shown import display_lines, show
 from sandbox_runner.server.text import neutral
 from sandbox_runner.server.values import decode_value
 
-_NOT_ERRORS = ("exited", "signaled", "compile_failed", "queued", "running")
+_NOT_ERRORS = ("exited", "signaled", "compile_failed", "queued", "installing", "running")
 _MARKER = "\n[… {cut} bytes are not shown: read_output(run_id, stream={stream!r}, offset={offset}) …]\n"
 
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Status = Literal[
     "exited", "signaled", "timed_out", "out_of_memory", "cpu_limit", "output_limit", "cancelled",
-    "compile_failed", "queued", "running", "refused", "busy", "failed",
+    "compile_failed", "queued", "installing", "running", "refused", "busy", "failed",
 ]  # fmt: skip
 
 
@@ -81,8 +81,9 @@ class RunReport(Report):
 
     status: Status = Field(
         description=(
-            "exited and signaled: the program ended by itself, whatever its exit code; queued and running: "
-            "it goes on, use read_output; refused: change the request; busy: retry; failed: see notes; "
+            "exited and signaled: the program ended by itself, whatever its exit code; queued, installing "
+            "(its packages, before it starts) and running: it goes on, use read_output; "
+            "refused: change the request; busy: retry; failed: see notes; "
             "compile_failed: nothing was run, see compiler; "
             "the others name what ended it"
         )

@@ -70,6 +70,7 @@ class Run:
         self._fresh_size = 0
         self._line = ""
         self._told = ""
+        self._installs = False
         self._stream: RunStream | None = None
         self._scope = anyio.CancelScope()
 
@@ -80,14 +81,19 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """``queued`` and ``running``, then how it ended; ``failed`` where it did not come to a run."""
+        """``queued``, ``installing`` where it waits for its packages, and ``running``, then how it ended.
+
+        ``failed`` where it did not come to a run.
+        """
         if self.result is not None:
             return self.result.status
         if self.error is not None:
             return "failed"
         if self.finished.is_set():
             return "cancelled"
-        return "queued" if self.started is None else "running"
+        if self.started is None:
+            return "installing" if self._installs else "queued"
+        return "running"
 
     def cancel(self) -> None:
         """Ends the program; its output so far and the status ``cancelled`` remain. Harmless at any time."""
@@ -115,8 +121,9 @@ class Run:
         return text
 
     def tell(self, line: str) -> None:
-        """Tells whoever follows it what is done before it can start."""
+        """Tells whoever follows it how its packages are installed, before it can start."""
         self._told = line
+        self._installs = True
         self._wake()
 
     def forget_answer(self) -> None:

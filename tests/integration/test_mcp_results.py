@@ -37,7 +37,9 @@ def answered(server, schemas):
         jsonschema.validate(report, schemas[tool])
         if "status" in report:
             assert text.startswith(report["status"])
-            errs = report["status"] not in ("exited", "signaled", "compile_failed", "queued", "running")
+            errs = report["status"] not in (
+                "exited", "signaled", "compile_failed", "queued", "installing", "running",
+            )  # fmt: skip
             assert result["isError"] is errs
         assert all(note in text for note in report["notes"])
         for stream in ("stdout", "stderr", "compiler"):
@@ -344,7 +346,9 @@ def test_what_only_calls_itself_a_picture_is_told_as_the_file_that_it_is(answere
     }
     assert [block["type"] for block in result["content"]] == ["text", "resource"]
     assert len(report["files"]) == 6
-    assert report["notes"] == ["Files left out as too large, too many, too deep, or no plain files: 2."]
+    (note,) = report["notes"]
+    assert note.startswith("Files left out as too large, too many")
+    assert note.endswith(" 2.")
 
 
 def test_figures_that_matplotlib_has_open_come_back(answered):
