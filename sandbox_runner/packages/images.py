@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-import socket
-import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import BinaryIO
 from weakref import WeakValueDictionary
 
@@ -17,9 +16,10 @@ from sandbox_runner.definitions import PACKAGES
 from sandbox_runner.engines import Engine
 from sandbox_runner.engines.choice import DOCKER
 from sandbox_runner.engines.docker.connection import find_address
-from sandbox_runner.errors import EngineError, ImageNotFound
+from sandbox_runner.errors import Busy, EngineError, ImageNotFound
 from sandbox_runner.languages import Language
-from sandbox_runner.packages.kept import KeptPackages, find, forget_packages, keep, surplus
+from sandbox_runner.locks import Free, lock
+from sandbox_runner.packages.kept import KeptPackages, find, forget_packages, keep, lock_file, surplus
 from sandbox_runner.packages.rules import package_rules
 from sandbox_runner.packages.source import Tell, tell_nobody
 from sandbox_runner.placement import Placements
@@ -31,6 +31,7 @@ from sandbox_runner.requirements import Requirement, parse_requirements, refuse
 from sandbox_runner.spec import Image
 
 _PAUSE = 0.1  # seconds between two looks whether another process has made it
+_TURNS = 2  # times package_time that one waits for others who install the same
 _WAITS = "waiting for another one who installs the same packages"
 
 
@@ -96,11 +97,26 @@ class PackageImages:
 
     @asynccontextmanager
     async def _alone(self, name: str, tell: Tell) -> AsyncIterator[None]:
-        lock = self._making.setdefault(name, anyio.Lock())
-        if lock.locked():
-            tell(_WAITS)
-        async with lock, _alone_on_this_machine(f"{self._engine_name}-{name}", tell):
+        """Waits until nobody else makes ``name``, in this process or another one. Raises Busy."""
+        patience = _TURNS * self._rules.time
+        with ExitStack() as turn:
+            try:
+                with anyio.fail_after(patience):
+                    await self._turn(turn, name, tell)
+            except TimeoutError:
+                raise Busy(
+                    f"Others have been installing the same packages for {patience:g} s; try again later.",
+                    retry_after=self._rules.time,
+                ) from None
             yield
+
+    async def _turn(self, turn: ExitStack, name: str, tell: Tell) -> None:
+        here = self._making.setdefault(name, anyio.Lock())
+        if here.locked():
+            tell(_WAITS)
+        await here.acquire()
+        turn.callback(here.release)
+        turn.callback(await _wait(lock_file(self._engine_name, self._address, name), tell))
 
     async def _make(
         self,
@@ -167,26 +183,23 @@ def _digest(base: Image, language: Language, requirements: Sequence[Requirement]
     return hashlib.sha256(json.dumps(of).encode()).hexdigest()
 
 
-@asynccontextmanager
-async def _alone_on_this_machine(name: str, tell: Tell) -> AsyncIterator[None]:
-    """Waits until no other process does what ``name`` says: the kernel frees the name when one ends."""
-    if sys.platform != "linux":
-        yield
-        return
-    digest = hashlib.sha256(name.encode()).hexdigest()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
-        told = False
-        while not _bound(held, f"\0sandbox-runner-packages-{digest}"):
-            if not told:
-                tell(_WAITS)
-                told = True
-            await anyio.sleep(_PAUSE)
-        yield
+async def _wait(file: Path, tell: Tell) -> Free:
+    """Locks ``file`` once no other process has it."""
+    told = False
+    while (free := _lock(file)) is None:
+        if not told:
+            tell(_WAITS)
+            told = True
+        await anyio.sleep(_PAUSE)
+    return free
 
 
-def _bound(held: socket.socket, name: str) -> bool:
+def _lock(file: Path) -> Free | None:
     try:
-        held.bind(name)
-    except OSError:  # another one has it
-        return False
-    return True
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return lock(file)
+    except OSError as error:
+        raise EngineError(
+            f"What is installed cannot be recorded in {file.parent} ({error.strerror}); make that folder "
+            "yours to write, then try again."
+        ) from error

@@ -1,5 +1,6 @@
 """The record of the derived images: one file for each, touched when it is used.
 
+packages/<engine>-<digest>.lock      while a process makes the image
 packages/<engine>-<digest>.json      {"image": …, "installed": [{"name": …, "version": …, "sha256": …}], …}
 The digest is that of the engine's address and the image's name.
 """
@@ -92,6 +93,11 @@ def surplus(engine: str, address: str | None, *, most: int, but: str) -> list[Ke
             going.append(kept)
             over -= kept.size
     return going
+
+
+def lock_file(engine: str, address: str | None, image: str) -> Path:
+    """What is locked by the process that makes ``image``."""
+    return _file(engine, address, image).with_suffix(".lock")
 
 
 def _folder() -> Path:

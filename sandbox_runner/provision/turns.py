@@ -1,47 +1,49 @@
 """One setup or uninstall at a time on this machine: what two change at once, neither has as it expects."""
 
-import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from sandbox_runner.locks import Free, lock
 from sandbox_runner.provision.progress import Progress, Report
 
 _WAITS = Progress("engine", "setup", "waiting for another setup on this machine")
+_NAME = "setup.lock"
+_PAUSE = 0.1  # seconds between two looks
 
 
 @contextmanager
 def one_at_a_time(folder: Path, report: Report) -> Iterator[None]:
     """Waits for its turn among all that change what ``folder`` records, and tells ``report`` if it has to.
 
-    The kernel ends a turn with its process. Where the folder cannot be made nothing is recorded, and
-    nobody waits.
+    Where the folder cannot be written to nothing is recorded, and nobody waits.
     """
     try:
-        import fcntl  # noqa: F401, PLC0415 - Windows has none
-
-        lock = _locked(folder, report)
-    except (ImportError, PermissionError):
+        free = _wait(folder, report)
+    except PermissionError:
         yield
         return
     try:
         yield
     finally:
-        os.close(lock)
+        free()
+        with suppress(OSError):
+            folder.rmdir()  # where nothing is left to undo there is nothing in it
 
 
-def _locked(folder: Path, report: Report) -> int:
-    import fcntl  # noqa: PLC0415 - as above
-
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+def _wait(folder: Path, report: Report) -> Free:
+    told = False
+    while (free := _lock(folder)) is None:
+        if not told:
             report(_WAITS)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(folder.stat(), os.fstat(lock)):
-                return lock
-        os.close(lock)  # who had it before has removed the folder
+            told = True
+        time.sleep(_PAUSE)
+    return free
+
+
+def _lock(folder: Path) -> Free | None:
+    with suppress(FileNotFoundError):  # the one before has removed the folder
+        folder.mkdir(parents=True, exist_ok=True)
+        return lock(folder / _NAME)
+    return None

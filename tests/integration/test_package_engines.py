@@ -3,16 +3,20 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from docker.errors import ImageNotFound as NoImage
 from engine_doors import sshd
 from package_indexes import PAUSE, serving
+from test_oci_engine import left_by
 
 from sandbox_runner import Config, Runner, RunRequest
 from sandbox_runner.engines.choice import open_engine
 from sandbox_runner.engines.docker.connection import find_address
-from sandbox_runner.packages import kept, kept_packages
+from sandbox_runner.errors import Busy, EngineError
+from sandbox_runner.locks import lock
+from sandbox_runner.packages import images, kept, kept_packages
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
@@ -92,8 +96,8 @@ async def test_packages_of_an_engine_elsewhere_are_its_own(
         docker_client.inspect_image(made.image)
 
 
-@pytest.fixture
-def asking(index, sandbox_runner):
+@pytest.fixture(params=["docker", "oci"])
+def asking(request, index, sandbox_runner):
     """Starts processes that ask for the same package. The record is this machine's own here."""
     processes = []
 
@@ -101,7 +105,8 @@ def asking(index, sandbox_runner):
         settings = ("packages=pip:shared", f"pip_index={index.url}/simple", "package_memory=512m")
         words = [word for each in settings for word in ("--set", each)]
         process = subprocess.Popen(
-            [sys.executable, "-m", "sandbox_runner", "run", *words, "--package", "shared", "-c", CODE],
+            [sys.executable, "-m", "sandbox_runner", "run", "--engine", request.param, *words,
+             "--package", "shared", "-c", CODE],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         processes.append(process)
@@ -116,6 +121,20 @@ def asking(index, sandbox_runner):
             assert sandbox_runner("packages", "--remove", made.id).returncode == 0
 
 
+async def test_who_waits_too_long_for_another_one_is_told(index, record, monkeypatch, tmp_path):
+    held = tmp_path / "held.lock"
+    monkeypatch.setattr(images, "lock_file", lambda *_: held)
+    free = lock(held)
+    with pytest.raises(Busy, match=r"installing the same packages for 0\.2 s; try again"):
+        await ran(replace(installing(index, engine="docker"), package_time=0.1))
+    free()
+    assert index.asked == []
+    monkeypatch.setattr(images, "lock_file", lambda *_: tmp_path / "held.lock" / "below.lock")
+    held.touch()
+    with pytest.raises(EngineError, match="cannot be recorded in"):
+        await ran(installing(index, engine="docker"))
+
+
 @pytest.mark.usefixtures("nothing_left")
 def test_processes_wait_for_the_one_that_installs_and_the_next_takes_over_when_it_is_killed(index, asking):
     wheel, index.files[WHEEL] = index.files[WHEEL], PAUSE
@@ -128,3 +147,4 @@ def test_processes_wait_for_the_one_that_installs_and_the_next_takes_over_when_i
     assert [process.communicate(timeout=WAIT) for process in others] == [("shared\n", "")] * 2
     assert [process.returncode for process in others] == [0, 0]
     assert index.asked.count(WHEEL) == 2, "one of those that waited installed it again"
+    assert left_by({first.pid}) == []
