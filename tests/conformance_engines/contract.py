@@ -17,6 +17,7 @@ PROMISES = {
     "life.removed.running": "The same where the program still runs.",
     "wait.quiet": "`lost` does not return while the container waits.",
     "wait.lost": "`lost` returns when the container dies, and `why_lost` tells of what.",
+    "wait.cpu_time": "`cpu_time` of one that waits counts what all its jobs took, and never goes back.",
     "wait.resumed": "After `lost` was cancelled the container runs a job like any other.",
     "wait.resized": "`resize` gives a container that waits the limits that its engine names, or it refuses.",
     "job.started": "Started comes first, with the id that the container is labelled with.",

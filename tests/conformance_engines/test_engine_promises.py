@@ -1,11 +1,12 @@
 """No promise without a test, no test without a promise, and none that rests on the fake alone."""
 
 import test_engine_contract
+import test_job_contract
 import test_session_contract
 from contract import PROMISES
 from engines import ENGINES, REAL
 
-SUITES = (test_engine_contract, test_session_contract)
+SUITES = (test_engine_contract, test_job_contract, test_session_contract)
 TESTS = {name: test for suite in SUITES for name, test in vars(suite).items() if name.startswith("test_")}
 
 

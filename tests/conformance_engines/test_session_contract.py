@@ -7,9 +7,9 @@ import anyio
 import pytest
 from contract import promise
 from engines import Bench
-from programs import BEGINS, ENDS, LEAVES, LOOKS, TELLS, WAITS
+from programs import BEGINS, COMPUTES, ENDS, LEAVES, LOOKS, TELLS, WAITS
 
-from sandbox_runner import RunRequest
+from sandbox_runner import Limits, RunRequest
 from sandbox_runner.engines import Container
 from sandbox_runner.events import Event, Exited, Output
 from sandbox_runner.languages import find_language
@@ -30,12 +30,19 @@ class Steps:
         self._container = container
         self._spec = spec
 
+    async def used(self) -> float:
+        """Seconds of CPU time, as the engine counts them."""
+        used = await self._container.cpu_time()
+        assert used is not None
+        return used
+
     async def code(self, code: str, *, kernel: str = "a", cancelled: bool = False) -> tuple[Exited, bytes]:
         """A kernel's step; with ``cancelled`` it is interrupted once it has printed something."""
         return await self._step(RunRequest(language="bash", code=code), kernel, cancelled=cancelled)
 
-    async def command(self, argv: tuple[str, ...]) -> Exited:
-        return (await self._step(RunRequest(command=argv), None, cancelled=False))[0]
+    async def command(self, argv: tuple[str, ...], limits: Limits | None = None) -> Exited:
+        request = RunRequest(command=argv, limits=limits or Limits())
+        return (await self._step(request, None, cancelled=False))[0]
 
     async def _step(
         self, request: RunRequest, kernel: str | None, *, cancelled: bool
@@ -87,6 +94,21 @@ async def test_a_job_ends_with_its_own_processes_and_kernels_keep_theirs(bench):
         told, printed = await steps.code(TELLS)
         assert (told.status, told.state_lost, printed) == ("exited", False, b"[1]\n")
         assert (await steps.code(TELLS, kernel="b"))[1] == b"[]\n"
+
+
+@promise("wait.cpu_time")
+async def test_the_cpu_time_of_all_jobs_is_counted(bench):
+    async with opened(bench) as steps:
+        counts = [await steps.used()]
+        for _ in range(2):
+            computed = await steps.command(COMPUTES, Limits(cpu_time=0.3))
+            assert computed.status == "cpu_limit"
+            counts.append(await steps.used())
+        # gVisor's own count of a job, which ended it, goes on while that waits for a core.
+        least = 0.05 if bench.config.oci_runtime == "runsc" else 0.25
+        assert counts[1] - counts[0] >= least
+        assert counts[2] - counts[1] >= least
+        assert await steps.used() >= counts[2]
 
 
 @promise("session.cancelled")

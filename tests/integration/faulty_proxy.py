@@ -7,7 +7,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 Fault = Callable[[str], str | None]
-"""Asked with a request's first line: "refuse" cuts before the engine sees it, "swallow" cuts its answer."""
+"""Asked with a request's first line: "refuse" cuts before the engine sees it, "swallow" cuts its answer.
+
+"lie" answers a wait at once, and the engine never sees it.
+"""
+_LIE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class _Relay:
@@ -25,6 +29,9 @@ class _Relay:
                 what = self._fault(line) if line.endswith("HTTP/1.1") else None
                 if what == "refuse":
                     break
+                if what == "lie":
+                    self._client.sendall(_LIE)
+                    continue
                 self._swallowing = self._swallowing or what == "swallow"
                 self._engine.sendall(data)
         with suppress(OSError):

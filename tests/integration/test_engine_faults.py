@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Container
+from contextlib import closing
 
 import pytest
 from anyio import to_thread
@@ -10,12 +11,15 @@ from faulty_proxy import proxied
 
 from sandbox_runner import Config, Limits, Output, Runner, RunRequest
 from sandbox_runner.engines.docker import begin, mapping
+from sandbox_runner.engines.docker.connection import connect
 from sandbox_runner.engines.docker.inventory import list_runs
+from sandbox_runner.engines.docker.removal import state_of
 from sandbox_runner.errors import ControlNotEnforced, EngineError, EngineUnavailable, StartFailed
 from sandbox_runner.spec import ContainerSpec
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left")]
 ECHO = RunRequest(command=["echo", "hi"])
+SLEEP = RunRequest(command=["sleep", "60"])
 
 
 class Fault:
@@ -120,6 +124,32 @@ async def test_a_container_removed_behind_our_back_is_a_broken_sandbox(docker_cl
                     docker_client.kill(f"sandbox-runner-{stream.run_id}")
             result = await stream.result()
     assert (result.status, result.signal, result.reason) == ("signaled", 9, "sandbox_broken")
+
+
+@pytest.mark.parametrize("runs_on", [False, True], ids=["ends", "runs on"])
+async def test_an_engine_that_knows_no_wait_for_a_removal_is_looked_at_until_the_container_is_gone(
+    tmp_path, engine_socket, docker_client, runs_on
+):
+    """It answers at once, as older ones and Podman do."""
+    found = []
+
+    def lie(line: str) -> str | None:
+        if "condition=removed" not in line:
+            return None
+        with closing(connect(None)) as client:
+            found.append(state_of(client, line.split("/containers/")[1].split("/")[0]))
+        return "lie"
+
+    with proxied(tmp_path, engine_socket, lie) as (address, _):
+        async with Runner.open(Config(docker_host=address)) as runner:
+            async with runner.stream(SLEEP if runs_on else ECHO) as stream:
+                async for _ in stream:
+                    if runs_on:
+                        break
+            if runs_on:  # what ended by itself is removed behind the result, before the runner's end
+                assert state_of(docker_client, f"sandbox-runner-{stream.run_id}") is None
+        assert state_of(docker_client, f"sandbox-runner-{stream.run_id}") is None
+    assert any(found), "the container was gone whenever the engine said so"
 
 
 @pytest.mark.parametrize(
