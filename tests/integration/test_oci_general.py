@@ -14,9 +14,9 @@ from dataclasses import replace
 
 import anyio
 import pytest
+from test_oci_controls import WEAKENED
 from test_oci_engine import (
     ALLOWED,
-    WEAKENED,
     anyio_test,
     config,
     kill_owners,

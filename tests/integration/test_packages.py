@@ -7,17 +7,17 @@ import anyio
 import pytest
 from docker.errors import ImageNotFound as NoImage
 from mcp_clients import pipe, sdk_client
-from package_indexes import PAUSE, make_authority, make_certificate, npm_archive, serving
+from package_indexes import PAUSE, make_authority, make_certificate, serving
+from package_runs import recorded_apart, run
 
-from sandbox_runner import Config, Runner, RunRequest
-from sandbox_runner.engines.choice import open_engine
+from sandbox_runner import Runner, RunRequest
 from sandbox_runner.errors import (
     IndexUnavailable,
     InstallFailed,
     InvalidRequest,
     NotPermitted,
 )
-from sandbox_runner.packages import builder, kept, kept_packages
+from sandbox_runner.packages import builder, kept_packages
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left")]
 
@@ -46,25 +46,13 @@ def engine(request) -> str:
 
 @pytest.fixture
 async def config(index, tmp_path, monkeypatch):
-    """Settings with that index, a record of their own, and whatever they make gone in the end."""
-    monkeypatch.setattr(kept, "state_folder", lambda: tmp_path)
-    yield Config(
-        engine="docker", packages=("pip:*", "npm:*"), pip_index=f"{index.url}/simple", npm_registry=index.url,
-        package_memory="512m", package_disk="128m",
-    )  # fmt: skip
-    for each in kept_packages():
-        async with open_engine(each.engine, docker_host=each.address, oci_runtime=None) as (_, opened):
-            await opened.discard(each.image)
+    async with recorded_apart(index, tmp_path, monkeypatch) as config:
+        yield config
 
 
 def flags(index, package) -> list[str]:
     settings = {"packages": f"pip:{package}", "pip_index": f"{index.url}/simple", "package_memory": "512m"}
     return [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-
-
-async def run(config, code, *packages, language="python", **more):
-    async with Runner.open(config) as runner:
-        return await runner.run(RunRequest(language=language, code=code, packages=packages, **more))
 
 
 async def test_a_package_and_what_it_needs_are_installed_once_and_the_program_has_no_network(
@@ -107,17 +95,6 @@ async def test_a_session_has_the_packages_that_it_is_opened_with(index, config, 
                 pass
 
 
-async def test_a_session_of_javascript_has_packages_of_npm(index, config):
-    index.add_npm("leaf", "1.5.0", files={"index.js": "module.exports = require('./package.json').version"})
-    async with Runner.open(config) as runner, runner.session("javascript", packages=["leaf"]) as session:
-        result = await session.run("const leaf = require('leaf'); console.log(leaf)")
-        assert result.stdout == "1.5.0\n", result.stderr
-    async with Runner.open(replace(config, packages=())) as runner:
-        with pytest.raises(NotPermitted, match="leaf"):
-            async with runner.session("javascript", packages=["leaf"]):
-                pass
-
-
 async def test_opening_a_session_tells_that_it_installs_and_can_be_cancelled(index):
     index.add_wheel("slow")
     index.files["/files/slow-1.0-py3-none-any.whl"] = PAUSE
@@ -150,6 +127,8 @@ async def test_a_client_hears_how_a_run_installs_and_can_cancel_it(index):
         heard = [told(words) for words in ("starting python", "installing slow", "Collecting slow")]
         assert [each["progressToken"] for each in heard] == ["installs"] * 3
         assert heard[0]["progress"] < heard[1]["progress"] < heard[2]["progress"]
+        (run,) = server.call("list_runs")["structuredContent"]["runs"]
+        assert run["status"] == "installing"
         server.notify("notifications/cancelled", {"requestId": call})
         (run,) = server.call("list_runs")["structuredContent"]["runs"]
         ended = server.call("read_output", run_id=run["run_id"], wait_s=30)["structuredContent"]
@@ -339,46 +318,6 @@ async def test_no_more_is_kept_than_the_operator_said(index, config, docker_clie
     assert [each.requirements for each in kept_packages()] == [("second",)]
     with pytest.raises(NoImage):
         docker_client.inspect_image(first.image)
-
-
-async def test_packages_of_npm_are_laid_out_so_that_each_finds_what_it_needs(index, config):
-    main = {"index.js": "module.exports = require('./package.json').version"}
-    index.add_npm("leaf", "1.5.0", files=main)
-    index.add_npm("leaf", "2.0.0", files=main)
-    index.add_npm(
-        "@scope/twig", "1.0.0", files={"index.js": "module.exports = 'twig ' + require('leaf')"},
-        dependencies={"leaf": "^1.0.0"}, scripts={"postinstall": "touch /workspace/files/EVIL"},
-        hasInstallScript=True,
-    )  # fmt: skip
-    code = """
-import leaf from "leaf";
-import twig from "@scope/twig";
-import { existsSync } from "node:fs";
-console.log(leaf, twig, existsSync("/EVIL"), existsSync("/node_modules/EVIL"));
-"""
-    result = await run(config, code, "leaf", "@scope/twig@^1", language="javascript")
-    assert result.stdout == "2.0.0 twig 1.5.0 false false\n", result.stderr
-    (record,) = kept_packages()
-    assert [(each.name, each.version) for each in record.installed] == [
-        ("@scope/twig", "1.0.0"), ("leaf", "1.5.0"), ("leaf", "2.0.0"),
-    ]  # fmt: skip
-    typed = "import leaf from 'leaf';\nconst found: string = leaf;\nconsole.log(found);"
-    oci = replace(config, engine="oci")
-    assert (await run(oci, typed, "leaf@1", language="typescript")).stdout == "1.5.0\n"
-
-
-async def test_a_package_of_npm_that_is_another_file_than_was_told_or_reaches_out_is_refused(index, config):
-    index.add_npm("forged", "1.0.0", files={"index.js": ""})
-    index.files["/forged/-/forged-1.0.0.tgz"] = npm_archive({"index.js": "evil"})
-    with pytest.raises(InstallFailed, match="not the one that the registry told of"):
-        await run(config, "1", "forged", language="javascript")
-    index.add_npm("climbs", "1.0.0", files={"../../../../node_modules/evil.js": "evil"})
-    with pytest.raises(InstallFailed, match="has a file called"):
-        await run(config, "1", "climbs", language="javascript")
-    index.add_npm("strange", "1.0.0", files={}, dependencies={"x": "git+https://evil.example/x"})
-    with pytest.raises(InstallFailed, match="no registry"):
-        await run(config, "1", "strange", language="javascript")
-    assert kept_packages() == []
 
 
 async def test_programs_and_prompts_and_clients_get_packages_and_the_command_line_removes_them(
