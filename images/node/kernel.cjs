@@ -16,13 +16,15 @@ const { inspect } = require('node:util');
 const CODE = 3;
 const MESSAGES = 4;
 const INTERRUPTED = 130;
+const SIGINT = 2;
 const LOOK = 50; // milliseconds
 const ACORN = '/usr/share/nodejs/acorn/dist/acorn.js'; // comes with Debian's node
 const LOAD = "globalThis[Symbol.for('sandbox-runner.kernel')].load";
 const THREADS = '/proc/self/task';
+const RUNS = 'R'.charCodeAt(); // the state of a thread that does
 const BRIDGE = Symbol.for('sandbox-runner.kernel');
 
-const { readdirSync, readFileSync, writeSync } = fs; // whatever the cells make of them
+const { closeSync, openSync, readdirSync, readSync, writeSync } = fs; // whatever the cells make of them
 const { setInterval, clearInterval } = globalThis;
 
 const session = new inspector.Session();
@@ -40,7 +42,8 @@ let running = null; // the cell that runs: its job, and what the inspector answe
 // it is started and stopped with each script, a SIGINT that comes as it stops is left for the next script.
 const watchdog = process.binding('contextify');
 const script = new vm.Script(`globalThis[Symbol.for('sandbox-runner.kernel')].call()`);
-let thread = startWatchdog();
+let thread = startWatchdog(); // its number, and the file that tells its state
+const state = Buffer.alloc(512);
 let guarding = false;
 let listeners = []; // for SIGINT, of the cells
 let listened = false; // so that node has taken SIGINT from the thread
@@ -49,7 +52,13 @@ process.on('newListener', (name) => (listened ||= name === 'SIGINT'));
 function startWatchdog() {
   const others = new Set(readdirSync(THREADS));
   watchdog.startSigintWatchdog();
-  return readdirSync(THREADS).find((name) => !others.has(name));
+  const number = readdirSync(THREADS).find((name) => !others.has(name));
+  return { number: Number(number), file: openSync(`${THREADS}/${number}/stat`) };
+}
+
+function asleep() {
+  const length = readSync(thread.file, state, 0, state.length, 0);
+  return state[state.lastIndexOf(')', length, 'latin1') + 2] !== RUNS;
 }
 
 // Makes ready for a cell: what came for a former one is over once the thread sleeps, and is forgotten.
@@ -58,13 +67,24 @@ function arm() {
   if (listened) {
     process.removeAllListeners('SIGINT');
     watchdog.stopSigintWatchdog();
+    closeSync(thread.file);
     thread = startWatchdog();
     listened = false;
   }
-  while (/\) R[^)]*$/.test(readFileSync(`${THREADS}/${thread}/stat`, 'latin1')));
+  while (!asleep());
   watchdog.startSigintWatchdog();
   watchdog.stopSigintWatchdog();
 }
+
+// Before node sends itself a signal that it has no listener for, it takes its inspector down as if that were its
+// end. It does not know itself by the number of its thread, though. An interrupt is taken in before this returns.
+const { _kill } = process;
+process._kill = (pid, signal) => {
+  if (pid !== process.pid) return _kill(pid, signal);
+  const error = _kill(thread.number, signal);
+  while (signal === SIGINT && !listened && !asleep());
+  return error;
+};
 
 function onInterrupt() {
   if (running) interrupted(running);
@@ -251,12 +271,20 @@ function finish(cell) {
 // The exit code of a cell and what it displays.
 function outcomeOf({ error, result, exceptionDetails: details }) {
   if (error || details) {
+    if (error?.code === 'ERR_INSPECTOR_COMMAND') session.post('Runtime.evaluate', { expression: '0' }, endIfLost);
     tell(error ?? (details.exception ? valueOf(details.exception) : details.text));
     return { status: 1 };
   }
   const value = valueOf(result);
   if (value === undefined) return { status: 0 };
   return { status: 0, display: JSON.stringify({ data: { 'text/plain': inspect(value) }, metadata: {} }) };
+}
+
+// A cell can take the inspector down, and nothing brings it back.
+function endIfLost(lost) {
+  if (!lost) return;
+  process.stderr.write("Node's inspector, which runs the cells, has been closed: the kernel ends.\n");
+  process.exit(1);
 }
 
 function interrupted(cell) {

@@ -234,6 +234,20 @@ async def test_an_interrupt_of_one_javascript_cell_never_ends_the_next(runner):
             assert shown(await session.run("6 * 7")) == ["42"]
 
 
+async def test_javascript_that_sends_itself_an_interrupt_is_interrupted_and_goes_on(runner):
+    async with runner.session("javascript") as session:
+        await session.run("x = 6")
+        sends = "process.kill(process.pid, 'SIGINT')"
+        for code in (sends, f"setTimeout(() => {sends}); await new Promise(() => {{}})"):
+            result = await session.run(code)
+            assert (result.exit_code, result.stderr, result.state_lost) == (130, "Interrupted\n", False)
+            assert shown(await session.run("x * 7")) == ["42"]
+        assert shown(await session.run("process.kill(process.pid, 'SIGWINCH')")) == ["true"]
+        lost = await session.run("process.kill(0, 'SIGWINCH')")
+        assert (lost.exit_code, lost.state_lost, "has been closed" in lost.stderr) == (1, True, True)
+        assert shown(await session.run("typeof x")) == ["'undefined'"]
+
+
 async def test_javascript_that_is_interrupted_as_it_prints_goes_on_printing_later(runner):
     async with runner.session("javascript") as session:
         for code in (
