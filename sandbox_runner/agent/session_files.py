@@ -24,6 +24,7 @@ from contextlib import suppress
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # a fifo must not make it wait
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OWN = ".sandbox-runner-"  # and the number of the process that writes a file, until that has its name
 _UNNAMED = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
 _PIECE = 1 << 16
 _REFUSED = 3
@@ -98,7 +99,7 @@ def write_file(path: str, mode: str, size: str) -> None:
     folder = _folder(parts[:-1], make=True)
     if _is_folder(parts[-1], folder):
         raise Refusal("folder")
-    own = f".sandbox-runner-{os.getpid()}"
+    own = f"{_OWN}{os.getpid()}"
     try:
         file, named = _new_file(own, folder)
         _copy(file, int(size))
@@ -196,7 +197,21 @@ def _new_file(own: str, folder: int) -> tuple[int, bool]:
     """A new file, and whether it has the name ``own``: none leaves nothing of a process that is killed."""
     with suppress(OSError):  # gVisor knows no such files
         return os.open(".", _UNNAMED, 0o600, dir_fd=folder), False
+    _clear(folder)
     return os.open(own, _NEW, 0o600, dir_fd=folder), True
+
+
+def _clear(folder: int) -> None:
+    """Removes what writes that were killed have left there."""
+    for name in os.listdir(folder):
+        number = name.removeprefix(_OWN)
+        if number != name and number.isdigit() and (int(number) == os.getpid() or not _lives(number)):
+            with suppress(OSError):
+                os.unlink(name, dir_fd=folder)
+
+
+def _lives(number: str) -> bool:
+    return os.access(f"/proc/{number}", os.F_OK)
 
 
 def _put(file: int, name: str, folder: int, own: str, *, named: bool) -> None:
