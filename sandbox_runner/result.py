@@ -19,7 +19,8 @@ class RunResult:
     and bytes. ``artifacts`` are the files given back, in the order of their names, the shorter ones
     first; ``artifacts_omitted`` counts what matched but is no regular file, did not fit the caps, or could
     not be read or written, and as one each folder that may hold such files and is below 31 others, or
-    barred. ``value`` is what the program gave back on its value channel, unchecked.
+    barred, and all of a workspace that is beyond its first 32767 entries. ``value`` is what the program gave
+    back on its value channel, unchecked.
 
     ``displays`` are what a run with ``display`` showed, in order: of each its forms by MIME type, text as
     it is and binary data in base64. ``displays_omitted`` counts those that were none, or too many.

@@ -25,7 +25,8 @@ _MAX_LISTED = 1 << 20  # bytes of the paths of all files that go back: the memor
 class GiveBack:
     """The frames between a job's last output and its EXIT. To be made before the program starts.
 
-    ``omitted`` counts what fits a pattern and does not go back; a folder too deep or barred counts as one.
+    ``omitted`` counts what fits a pattern and does not go back; a folder too deep or barred counts as one,
+    and so does the rest of a workspace with more entries than are looked at.
     """
 
     __slots__ = ("_folder", "_frames", "_job", "_tree", "_value", "omitted")

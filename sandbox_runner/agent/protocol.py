@@ -86,7 +86,7 @@ MAX_PATTERNS = 32
 MAX_PRELOAD = 1024  # bytes of the names of modules
 MAX_KERNELS = 16
 GRACE = 2  # seconds that a kernel has to end a job which is interrupted
-MAX_ENTRIES = 1 << 15  # entries of the workspace that are looked at
+MAX_ENTRIES = 1 << 15  # of the workspace that are looked at; what is beyond counts as the last
 
 # causes of EXIT
 EXITED, SIGNALED, TIMED_OUT, CPU_LIMIT, OUTPUT_LIMIT, CANCELLED = range(6)
@@ -277,7 +277,8 @@ class Exit:
     container started, and the output counts bytes that were sent.
     The others count events during this job: OOM kills, forks refused by the pids limit, and
     1 where the workspace or /tmp had no byte or no inode left at the end. ``artifacts_omitted``
-    counts what fits a pattern and is not given back, and as one each folder that could not be looked into.
+    counts what fits a pattern and is not given back, and as one each folder that could not be looked into,
+    and the rest where there are more entries than MAX_ENTRIES.
     ``state_lost`` is 1 where the job's kernel has ended, during the job or before it.
     None is what the agent could not find out.
     """

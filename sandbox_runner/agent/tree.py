@@ -1,8 +1,8 @@
 """What lies below the workspace, as hostile as those who put it there.
 
-No link is followed, and no more entries are looked at than `protocol.MAX_ENTRIES`, no deeper than
-`patterns.MAX_DEPTH`: a folder below, or one that is barred, is an entry itself. What was there before a
-program is known by its inode, size and times.
+No link is followed, and fewer entries are looked at than `protocol.MAX_ENTRIES`, no deeper than
+`patterns.MAX_DEPTH`: a folder below, or one that is barred, is an entry itself, and so is all the rest.
+What was there before a program is known by its inode, size and times.
 """
 
 import posix
@@ -26,13 +26,14 @@ _FRESH = 50_000_000  # nanoseconds: within so many after a change the next one m
 class Tree:
     """The entries below ``folder``, a descriptor, whose paths fit one of ``patterns``."""
 
-    __slots__ = ("_folder", "_known", "_left", "_patterns")
+    __slots__ = ("_cut", "_folder", "_known", "_left", "_patterns")
 
     def __init__(self, folder: int, patterns: list[str]) -> None:
         self._folder = folder
         self._patterns = patterns
         self._known: set[int] = set()
         self._left = 0
+        self._cut = False
 
     def note(self) -> None:
         """Takes what is there now for known."""
@@ -45,7 +46,10 @@ class Tree:
                 self._known.add(_mark(path, state))
 
     def changed(self) -> "Iterator[tuple[str, bool]]":
-        """The path of each entry that is new or altered since, and whether it is a regular file."""
+        """The path of each entry that is new or altered since, and whether it is a regular file.
+
+        Where there are more entries than are looked at, one without a path stands for the rest.
+        """
         for path, name, folder in self._entries():
             try:
                 state = posix.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -56,13 +60,16 @@ class Tree:
                 continue
             if _mark(path, state) not in self._known:
                 yield path, state.st_mode & _FORMAT == _REGULAR
+        if self._cut:
+            yield "", False
 
     def _entries(self) -> "Entries":
         """The path of each, its name, and the descriptor of its folder.
 
         A folder is one only where it cannot be looked into.
         """
-        self._left = MAX_ENTRIES
+        self._left = MAX_ENTRIES - 1
+        self._cut = False
         if self._patterns:
             yield from self._below(self._folder, "", MAX_DEPTH)
 
@@ -72,6 +79,7 @@ class Tree:
             with posix.scandir(folder) as entries:
                 for entry in entries:
                     if not self._left:
+                        self._cut = True
                         return
                     self._left -= 1
                     path = prefix + entry.name

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox_runner.agent.patterns import MAX_DEPTH
+from sandbox_runner.agent.protocol import MAX_ENTRIES
 from sandbox_runner.cli.exits import emit, exit_status, say
 from sandbox_runner.cli.parsing import add_settings, settings
 from sandbox_runner.cli.program import build_request
@@ -178,8 +179,8 @@ def _say_files(result: "RunResult") -> None:
     if result.artifacts_omitted:
         say(
             f"left out {result.artifacts_omitted}: links and other special files, unreadable ones, .git, "
-            f"folders below {MAX_DEPTH - 1} others, and what exceeds max_out_files, max_out_file or "
-            "max_out_bytes or finds no place in the folder."
+            f"folders below {MAX_DEPTH - 1} others, what is beyond {MAX_ENTRIES - 1} entries, "
+            "and what exceeds max_out_files, max_out_file or max_out_bytes or finds no place in the folder."
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from mcp_types import CallToolResult, ContentBlock, TextContent
 
+from sandbox_runner.agent.protocol import MAX_ENTRIES
 from sandbox_runner.config import Config
 from sandbox_runner.errors import Busy, RequestRejected, SandboxError
 from sandbox_runner.events import Stream
@@ -90,7 +91,8 @@ def ending(
     said = notes(run, result, config)
     if result.artifacts_omitted:
         said.append(
-            f"Files left out as too large, too many, too deep, or no plain files: {result.artifacts_omitted}."
+            f"Files left out as too large, too many, too deep, beyond {MAX_ENTRIES - 1} entries, or no plain "
+            f"files: {result.artifacts_omitted}."
         )
     shown = show(run.run_id, result.displays, text=config.shown_output)
     omitted = shown.omitted + result.displays_omitted

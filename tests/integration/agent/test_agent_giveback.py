@@ -168,6 +168,14 @@ def test_only_so_many_names_are_looked_at(agent: AgentContainer) -> None:
     assert result.end.artifacts_omitted == protocol.MAX_ENTRIES - 16, result.stderr
 
 
+@pytest.mark.parametrize(("count", "omitted"), [(protocol.MAX_ENTRIES - 1, 0), (protocol.MAX_ENTRIES, 1)])
+def test_that_there_was_more_than_is_looked_at_is_told_whatever_it_is(
+    agent: AgentContainer, count: int, omitted: int
+) -> None:
+    result = agent.run([*PYTHON, f"[open(str(n), 'w').close() for n in range({count})]"], artifacts=["*.txt"])
+    assert (result.files, result.end.artifacts_omitted) == ({}, omitted), result.stderr
+
+
 @pytest.mark.parametrize(
     "last", ["os.kill(os.getpid(), 9)", "time.sleep(999)", "while True: print('x' * 999)", "b'x' * (1 << 30)"]
 )
