@@ -205,7 +205,7 @@ def _clear(folder: int) -> None:
     """Removes what writes that were killed have left there."""
     for name in os.listdir(folder):
         number = name.removeprefix(_OWN)
-        if number != name and number.isdigit() and (int(number) == os.getpid() or not _lives(number)):
+        if number != name and number.isdecimal() and (int(number) == os.getpid() or not _lives(number)):
             with suppress(OSError):
                 os.unlink(name, dir_fd=folder)
 
