@@ -67,3 +67,4 @@ LABEL_LANGUAGE = _LABEL + "language"
 LABEL_CREATED = _LABEL + "created"
 LABEL_DEADLINE = _LABEL + "deadline"
 LABEL_AHEAD = _LABEL + "ahead"  # it was started before there was a run for it
+LABEL_INSTALLS = _LABEL + "installs"  # it installs the packages of a run that is to come

@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Lists the runs, oldest first. DEADLINE is the time until anyone may remove the container.
 
-    ``pooled`` is a container that a server started ahead: it waits for a run, or has one.
+    ``pooled`` is a container that a server started ahead: it waits for a run, or has one. ``installing`` is
+    one that makes the packages of a run ready.
     """
     with inventories(arguments) as engines:
         runs = live_runs(engines)
@@ -40,12 +41,18 @@ def _row(run: "LiveRun", now: float) -> tuple[str, ...]:
     return (
         run.run_id,
         run.language or "-",
-        "pooled" if run.ahead and run.state == "running" else run.state,
+        _state(run),
         f"{max(0, now - run.created):.0f}s",
         f"{run.deadline - now:.0f}s" if run.deadline > now else "over",
         run.principal or "-",
         _process(run.owner),
     )
+
+
+def _state(run: "LiveRun") -> str:
+    if run.state == "running" and run.installs:
+        return "installing"
+    return "pooled" if run.state == "running" and run.ahead else run.state
 
 
 def _process(owner: str) -> str:

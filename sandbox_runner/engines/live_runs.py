@@ -13,7 +13,7 @@ class LiveRun:
     """A container of ours. ``created`` and ``deadline`` are Unix seconds.
 
     One that was started ``ahead`` of its run has an id of its own and knows no principal; labels cannot be
-    changed, so it is not seen whether it still waits.
+    changed, so it is not seen whether it still waits. One that ``installs`` makes packages ready.
     """
 
     container_id: str
@@ -27,6 +27,7 @@ class LiveRun:
     deadline: int
     image: str
     ahead: bool
+    installs: bool
 
 
 def live_run(labels: Mapping[str, str], *, container_id: str, state: str, image: str) -> LiveRun:
@@ -43,6 +44,7 @@ def live_run(labels: Mapping[str, str], *, container_id: str, state: str, image:
         deadline=_seconds(labels.get(hardening.LABEL_DEADLINE)),
         image=image,
         ahead=hardening.LABEL_AHEAD in labels,
+        installs=hardening.LABEL_INSTALLS in labels,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from sandbox_runner.hardening import LABEL_INSTALLS
 from sandbox_runner.policy.admission import admit
 from sandbox_runner.policy.packages import PackageRules
 from sandbox_runner.policy.rules import Policy
@@ -38,4 +39,5 @@ def admit_build(
     tmpfs = tuple(
         replace(each, inodes=_INODES) if each.path == WORKSPACE else each for each in admission.spec.tmpfs
     )
-    return replace(admission, spec=replace(admission.spec, tmpfs=tmpfs))
+    labels = {**admission.spec.labels, LABEL_INSTALLS: "1"}
+    return replace(admission, spec=replace(admission.spec, tmpfs=tmpfs, labels=labels))

@@ -1,6 +1,7 @@
 """Packages on engines elsewhere and of other kinds, and where several processes ask for the same."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -136,10 +137,13 @@ async def test_who_waits_too_long_for_another_one_is_told(index, record, monkeyp
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_processes_wait_for_the_one_that_installs_and_the_next_takes_over_when_it_is_killed(index, asking):
+def test_processes_wait_for_the_one_that_installs_and_the_next_takes_over_when_it_is_killed(
+    index, asking, sandbox_runner
+):
     wheel, index.files[WHEEL] = index.files[WHEEL], PAUSE
     first = asking()
     assert index.paused.wait(WAIT)
+    assert re.search(rf"^\S+ +- +installing .* {first.pid}$", sandbox_runner("ps").stdout, re.MULTILINE)
     others = [asking(), asking()]
     assert [process.stderr.readline() for process in others] == [WAITS] * 2
     index.files[WHEEL] = wheel
