@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = LINGERING  # the program is over but for what it makes of its end
 
-_ROUNDS = 16  # reads of each output after the end: as much as a pipe can hold; others may still write
+_ROUNDS = 17  # reads of each output after the end: as much as a pipe can hold; others may still write
 _SIGKILL = 9
 _NEVER = 1e18
 

@@ -3,22 +3,26 @@
 import posix
 
 from .channel import Channel
-from .protocol import STDIN_WINDOW, ProtocolError
+from .protocol import HEADER, STDIN_WINDOW, ProtocolError
 
-_SMALL_READ = 4096  # bytes: who prints less at a time …
+_SMALL_READ = 4096  # bytes: who prints less at a time, again and again, …
 _PAUSE = 0.001  # … is read once in so many seconds, or most of the CPU time would be ours
 BUFFER = memoryview(bytearray(1 << 16))  # made ahead: the program can deny us memory by prlimit
+_FRAMED = BUFFER[HEADER.size :]  # a daemon's pipe holds 64 KiB: a frame that fits it leaves in one write
+_AHEAD = 1 << 18  # bytes that a program which fills its pipe may be ahead of us
+_F_SETPIPE_SZ, _F_GETPIPE_SZ = 1031, 1032
 
 
 class Output:
     """One of the program's two output pipes; ``pipe`` is -1 once it has ended."""
 
-    __slots__ = ("kind", "pipe", "sent")
+    __slots__ = ("_widened", "kind", "pipe", "sent")
 
     def __init__(self, kind: int, pipe: int) -> None:
         self.kind = kind
         self.pipe = pipe
         self.sent = 0
+        self._widened = False
 
     def pump(self, channel: Channel, *, job: int, allowed: int) -> int:
         """Sends what one read yields, but not more than ``allowed`` bytes of it.
@@ -26,15 +30,17 @@ class Output:
         The bytes read; 0 at the end of the pipe, which is then closed; -1 where nothing is there now.
         """
         try:
-            count = posix.readv(self.pipe, [BUFFER])
+            count = posix.readv(self.pipe, [_FRAMED])
         except BlockingIOError:
             return -1
         if not count:
             self.close()
         elif allowed:
             kept = min(count, allowed)
-            channel.send(self.kind, job, BUFFER[:kept])
+            channel.send(self.kind, job, _FRAMED[:kept])
             self.sent += kept
+        if count == len(_FRAMED) and not self._widened:
+            self._widen()
         return count
 
     def close(self) -> None:
@@ -43,16 +49,30 @@ class Output:
             posix.close(self.pipe)
             self.pipe = -1
 
+    def _widen(self) -> None:
+        """Lets the program write while we do: on gVisor each change between the two costs much."""
+        self._widened = True
+        try:
+            from fcntl import fcntl
+
+            if fcntl(self.pipe, _F_GETPIPE_SZ) < _AHEAD:
+                fcntl(self.pipe, _F_SETPIPE_SZ, _AHEAD)
+        except (ImportError, OSError, MemoryError):  # refused, or denied by the program
+            pass
+
 
 class Streams:
     """Both outputs of a job, which together may send ``allowed`` bytes; ``overflowed``: there was more."""
 
-    __slots__ = ("_allowed", "_channel", "_number", "_pumped", "outputs", "overflowed", "pause_end")
+    __slots__ = (
+        "_allowed", "_channel", "_number", "_pumped", "_small", "outputs", "overflowed", "pause_end",
+    )  # fmt: skip
 
     def __init__(self, outputs: tuple[Output, Output], channel: Channel, *, job: int, allowed: int) -> None:
         self.outputs = outputs
         self.overflowed = False
         self.pause_end = self._pumped = 0.0
+        self._small = False  # whether the last read was
         self._channel = channel
         self._number = job
         self._allowed = allowed
@@ -70,7 +90,8 @@ class Streams:
             if output.pipe in ready and self._channel.clear:
                 count += max(self.pump(output), 0)
         if count:
-            if count < _SMALL_READ and now - self._pumped < _PAUSE:
+            before, self._small = self._small, count < _SMALL_READ
+            if before and self._small and now - self._pumped < _PAUSE:
                 self.pause_end = now + _PAUSE
             self._pumped = now
 

@@ -5,8 +5,10 @@ used by two threads at once. ssh and named pipes are no sockets, so they are rea
 worker threads.
 """
 
+import asyncio
 import socket
 import ssl
+import sys
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -14,7 +16,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import checkpoint
 
-_CHUNK = 256 * 1024
+_CHUNK = 64 * 1024  # more would be memory fresh from the kernel each time, which costs more than a call
 _TLS_PAUSE = 0.01  # seconds: a change of keys waits for the other direction, which someone else watches
 _CLOSED = (BrokenPipeError, ConnectionResetError, OSError, ValueError)
 
@@ -65,8 +67,13 @@ class SocketChannel:
         carrier.setblocking(False)
         self._socket = carrier
         self._response = response
+        # TLS may hold bytes that the loop does not see, and the loop of Windows does not watch sockets.
+        plain = sys.platform != "win32" and not isinstance(carrier, ssl.SSLSocket)
+        self._arrivals = Arrivals(carrier) if plain else None
 
     async def receive(self) -> bytes:
+        if self._arrivals is not None:
+            return await self._arrivals.take()
         await checkpoint()  # a flood must not starve whoever would end it
         while True:
             try:
@@ -98,11 +105,67 @@ class SocketChannel:
             socket.socket.shutdown(self._socket, socket.SHUT_WR)
 
     def close(self) -> None:
+        if self._arrivals is not None:
+            self._arrivals.end()
         anyio.notify_closing(self._socket)
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         _close_response(self._response)
+
+
+class Arrivals:
+    """What arrives at a socket, read as it comes, one piece ahead of whoever takes it.
+
+    The loop watches the socket from one piece to the next. To ask for that anew each time costs three times
+    as much, and a daemon passes on a flood in pieces of 4 KiB.
+    """
+
+    def __init__(self, carrier: socket.socket) -> None:
+        self._socket = carrier
+        self._loop = asyncio.get_running_loop()
+        self._watched = False
+        self._piece: bytes | None = None  # an empty one is the end, and stays
+        self._news: asyncio.Future[None] | None = None
+
+    async def take(self) -> bytes:
+        """The next piece, or none at the end; for one at a time. A cancelled one leaves it for the next."""
+        while self._piece is None:
+            if not self._watched:
+                self._loop.add_reader(self._socket, self._read)
+                self._watched = True
+            self._news = self._loop.create_future()
+            await self._news
+        piece = self._piece
+        if piece:
+            self._piece = None
+        return piece
+
+    def end(self) -> None:
+        """Nothing arrives any more."""
+        self._arrived(b"")
+        self._ignore()
+
+    def _read(self) -> None:
+        if self._piece is not None:  # nobody has taken it yet, so the sender shall wait
+            self._ignore()
+            return
+        try:
+            self._arrived(self._socket.recv(_CHUNK))
+        except BlockingIOError:
+            return
+        except _CLOSED:
+            self._arrived(b"")
+
+    def _arrived(self, piece: bytes) -> None:
+        self._piece = piece
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def _ignore(self) -> None:
+        if self._watched:
+            self._loop.remove_reader(self._socket)
+            self._watched = False
 
 
 class ThreadedChannel:
