@@ -77,8 +77,10 @@ def keep(kept: KeptPackages) -> None:
 
 
 def forget_packages(kept: KeptPackages) -> None:
-    """Removes the record. Harmless to repeat."""
+    """Removes the record, and with the last one their folder. Harmless to repeat."""
     _file(kept.engine, kept.address, kept.image).unlink(missing_ok=True)
+    with suppress(OSError):  # others are in it
+        _folder().rmdir()
 
 
 def surplus(engine: str, address: str | None, *, most: int, but: str) -> list[KeptPackages]:
