@@ -12,20 +12,23 @@ const vm = require('node:vm');
 const { createRequire } = require('node:module');
 const { Writable } = require('node:stream');
 const { inspect } = require('node:util');
+const { clearAsyncIdStack, passBy } = require('./turns.cjs');
 
 const CODE = 3;
 const MESSAGES = 4;
 const INTERRUPTED = 130;
 const SIGINT = 2;
 const LOOK = 50; // milliseconds
+const LATE = 100; // milliseconds
 const ACORN = '/usr/share/nodejs/acorn/dist/acorn.js'; // comes with Debian's node
 const LOAD = "globalThis[Symbol.for('sandbox-runner.kernel')].load";
 const THREADS = '/proc/self/task';
+const OURS = /\n +at (?:Session\.post |process\.runNextTicks |[^\n]*(?:kernel|turns)\.cjs:)[^]*/; // of a stack
 const RUNS = 'R'.charCodeAt(); // the state of a thread that does
 const BRIDGE = Symbol.for('sandbox-runner.kernel');
 
 const { closeSync, openSync, readdirSync, readSync, writeSync } = fs; // whatever the cells make of them
-const { setInterval, clearInterval } = globalThis;
+const { setInterval, clearInterval, performance } = globalThis;
 
 const session = new inspector.Session();
 session.connect();
@@ -37,6 +40,7 @@ process.on('uncaughtException', (error) => tell(error));
 process.on('unhandledRejection', (error) => tell(error, 'Uncaught (in promise)'));
 
 let running = null; // the cell that runs: its job, and what the inspector answers
+let ended = 0; // when the last one did
 
 // Interrupts. A thread of node takes SIGINT and ends what runs in `guarded`. It is started here, once: where
 // it is started and stopped with each script, a SIGINT that comes as it stops is left for the next script.
@@ -95,21 +99,56 @@ function disarm() {
   if (process.listenerCount('SIGINT')) process.on('SIGINT', onInterrupt);
 }
 
-// From here on the cell waits for something: there is nothing to end, but to look whether a SIGINT came.
+// From here on the cell waits for something: there is nothing to end, but each turn looks whether a SIGINT came.
 function wait(cell) {
-  cell.timer = setInterval(() => watchdog.watchdogHasPendingSigint() && interrupted(cell), LOOK);
+  cell.timer = setInterval(() => {}, LOOK);
 }
 
-// Whether `call` came to its end before an interrupt did.
+// A turn of the event loop, for whichever cell: what it calls can be interrupted, and may be what a cell waited for.
+function turn(call) {
+  let called = false;
+  let whole = true; // where it throws
+  if (guarding) call();
+  else {
+    do {
+      try {
+        whole = guarded(() => ((called = true), call()));
+      } finally {
+        if (!whole) endOfTurn();
+        else if (running?.answer) finish(running);
+      }
+    } while (!called);
+  }
+  return whole;
+}
+
+// Where an interrupt has ended what a former cell left behind, it was meant for the cell that waits to be read, if
+// there is one; just after the end of a cell, it was meant for that.
+function endOfTurn() {
+  if (running) return interrupted(running);
+  if (performance.now() - ended < LATE) return;
+  try {
+    const data = Buffer.alloc(1 << 16);
+    receive(data.subarray(0, readSync(CODE, data)), true);
+  } catch {} // there is none
+}
+
+// Whether `call` came to its end before an interrupt did. It is not made where one has come already.
 function guarded(call) {
-  bridge.call = call;
+  let made = false;
+  bridge.call = () => {
+    if (watchdog.watchdogHasPendingSigint()) return;
+    made = true;
+    call();
+  };
   guarding = true;
   try {
     script.runInThisContext({ breakOnSigint: true, displayErrors: false });
-    return true;
+    return made;
   } catch (error) {
-    if (error?.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED') return false;
-    throw error;
+    if (error?.code !== 'ERR_SCRIPT_EXECUTION_INTERRUPTED') throw error;
+    clearAsyncIdStack(); // as after an error that nobody catches: or node ends itself where they do not match
+    return false;
   } finally {
     guarding = false;
   }
@@ -221,10 +260,10 @@ function valueOf(remote) {
   return value;
 }
 
-// An error is told without the frames of this file, which are below all of the cell's.
+// An error is told without our frames, which are below all of the cell's.
 function tell(error, how = 'Uncaught') {
   try {
-    error.stack = error.stack.replace(/\n +at (?:Session\.post |process\.runNextTicks |[^\n]*kernel\.cjs:)[^]*/, '');
+    error.stack = error.stack.replace(OURS, '');
   } catch {} // it has none, or keeps it
   process.stderr.write(`${how} ${inspect(error)}\n`);
 }
@@ -295,21 +334,30 @@ function interrupted(cell) {
 
 function end(cell, { status, display }) {
   running = null;
+  ended = performance.now();
   clearInterval(cell.timer);
   if (display !== undefined) send(`show ${cell.job} ${Buffer.byteLength(display)}\n${display}`);
   send(`done ${cell.job} ${status}\n`);
 }
 
 let received = Buffer.alloc(0);
-new net.Socket({ fd: CODE, readable: true, writable: false })
-  .on('data', (data) => {
-    received = Buffer.concat([received, data]);
-    const end = received.indexOf(10);
-    if (end < 0) return;
-    const [, job, length] = received.subarray(0, end).toString().split(' ');
-    if (received.length < end + 1 + Number(length)) return;
-    const code = received.subarray(end + 1, end + 1 + Number(length)).toString();
-    received = received.subarray(end + 1 + Number(length));
-    begin(job, code);
-  })
+let refused = false; // an interrupt came before the whole code did
+
+function receive(data, refuse) {
+  received = Buffer.concat([received, data]);
+  refused ||= refuse && received.length > 0;
+  const end = received.indexOf(10);
+  if (end < 0) return;
+  const [, job, length] = received.subarray(0, end).toString().split(' ');
+  if (received.length < end + 1 + Number(length)) return;
+  const code = received.subarray(end + 1, end + 1 + Number(length)).toString();
+  received = received.subarray(end + 1 + Number(length));
+  if (!refused) return begin(job, code);
+  refused = false;
+  interrupted((running = { job }));
+}
+
+const socket = new net.Socket({ fd: CODE, readable: true, writable: false })
+  .on('data', (data) => receive(data, false))
   .on('end', () => process.exit(0));
+passBy(turn, socket._handle);

@@ -248,6 +248,39 @@ async def test_javascript_that_sends_itself_an_interrupt_is_interrupted_and_goes
         assert shown(await session.run("typeof x")) == ["'undefined'"]
 
 
+async def test_javascript_is_interrupted_after_an_await_and_in_callbacks(runner):
+    async with runner.session("javascript") as session:
+        await session.run("x = 6; const { AsyncLocalStorage } = require('async_hooks')")
+        endless = "while (true) {}"
+        for code in (
+            f"await new Promise((go) => setTimeout(go, 5)); {endless}",
+            f"await new Promise(() => setImmediate(() => {{ {endless} }}))",
+            f"await require('fs').promises.stat('/'); {endless}",
+            f"await new Promise(() => new AsyncLocalStorage().run(1, setTimeout, () => {{ {endless} }}, 1))",
+            f"await new Promise(() => require('fs').stat('/', () => {{ {endless} }}))",
+        ):
+            stopped = await session.run(code, limits=SHORT)
+            assert (stopped.status, stopped.state_lost, stopped.stderr) == (
+                "timed_out",
+                False,
+                "Interrupted\n",
+            )
+            assert shown(await session.run("await new Promise((go) => setTimeout(go, 5)); x * 7")) == ["42"]
+
+
+async def test_what_a_javascript_cell_left_behind_is_interrupted_with_the_cell_that_waits_for_it(runner):
+    async with runner.session("javascript") as session:
+        await session.run("x = 6; ticks = 0; setInterval(() => ticks++, 5)")
+        await session.run("setTimeout(() => { require('fs').writeFileSync('busy', ''); while (true) {} }, 5)")
+        await session.command(["sh", "-c", "until [ -e busy ]; do :; done"])
+        waited = await session.run("x = 7", limits=SHORT)
+        assert (waited.status, waited.state_lost) == ("timed_out", False)
+        assert shown(await session.run("x")) == ["6"]
+        assert shown(
+            await session.run("n = ticks; while (ticks < n + 3) await new Promise(setImmediate); x")
+        ) == ["6"]
+
+
 async def test_javascript_that_is_interrupted_as_it_prints_goes_on_printing_later(runner):
     async with runner.session("javascript") as session:
         for code in (
