@@ -14,7 +14,7 @@ from . import protocol
 from .channel import Channel
 from .evidence import Evidence
 from .kernel import Kernel
-from .program import interrupt_group, kill_session, send_signal
+from .program import interrupt_group, kill_session
 from .protocol import Job, ProtocolError
 from .run import (
     EMPTYING,
@@ -27,8 +27,8 @@ from .run import (
     SAMPLE,
     Clock,
     Nothing,
+    pass_on,
     report,
-    signal_of,
 )
 from .stdio import BUFFER, Input, Streams
 
@@ -114,18 +114,11 @@ class KernelRun:
 
     def handle(self, kind: int, payload: bytes) -> None:
         """Does what a frame of the host asks. Raises ProtocolError."""
-        if kind == protocol.STDIN:
-            self._input.take(payload)
-        elif kind == protocol.STDIN_EOF:
-            self._input.end()
-        elif kind == protocol.SIGNAL:
-            number = signal_of(payload)
-            if self.phase == RUNNING:
-                send_signal(self.kernel.program, number)
-        elif kind == protocol.CANCEL:
+        if kind == protocol.CANCEL:
             self._end(protocol.CANCELLED)
         else:
-            raise ProtocolError(f"a frame of kind {kind} while a job runs")
+            running = self.kernel.program if self.phase == RUNNING else None
+            pass_on(kind, payload, stdin=self._input, program=running)
 
     def note_ended(self, ended: dict[int, int], *, any_left: bool) -> None:
         """Takes in which children have ended."""

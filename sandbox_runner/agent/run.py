@@ -161,18 +161,11 @@ class Run:
 
     def handle(self, kind: int, payload: bytes) -> None:
         """Does what a frame of the host asks. Raises ProtocolError."""
-        if kind == protocol.STDIN:
-            self._input.take(payload)
-        elif kind == protocol.STDIN_EOF:
-            self._input.end()
-        elif kind == protocol.SIGNAL:
-            number = signal_of(payload)
-            if self.phase == RUNNING:
-                send_signal(self._program, number)
-        elif kind == protocol.CANCEL:
+        if kind == protocol.CANCEL:
             self._end(protocol.CANCELLED)
         else:
-            raise ProtocolError(f"a frame of kind {kind} while a job runs")
+            running = self._program if self.phase == RUNNING else None
+            pass_on(kind, payload, stdin=self._input, program=running)
 
     def note_ended(self, ended: dict[int, int], *, any_left: bool) -> None:
         """Takes in which children have ended, by their wait status, and whether there are others."""
@@ -277,8 +270,21 @@ class Run:
         )
 
 
-def signal_of(payload: bytes) -> int:
-    """The number that a SIGNAL names. Raises ProtocolError."""
+def pass_on(kind: int, payload: bytes, *, stdin: Input, program: Program | None) -> None:
+    """Gives the ``program``, where it runs, what a frame of the host has for it. Raises ProtocolError."""
+    if kind == protocol.STDIN:
+        stdin.take(payload)
+    elif kind == protocol.STDIN_EOF:
+        stdin.end()
+    elif kind == protocol.SIGNAL:
+        number = _signal_of(payload)
+        if program:
+            send_signal(program, number)
+    else:
+        raise ProtocolError(f"a frame of kind {kind} while a job runs")
+
+
+def _signal_of(payload: bytes) -> int:
     if len(payload) != 1 or not 1 <= payload[0] <= _HIGHEST_SIGNAL:
         raise ProtocolError("a SIGNAL that is none")
     return payload[0]

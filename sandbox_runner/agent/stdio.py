@@ -1,13 +1,15 @@
 """What the program prints and reads: bytes between its pipes and the channel."""
 
 import posix
+from _io import BytesIO  # what `io` wraps
 
 from .channel import Channel
 from .protocol import HEADER, STDIN_WINDOW, ProtocolError
 
 _SMALL_READ = 4096  # bytes: who prints less at a time, again and again, …
 _PAUSE = 0.001  # … is read once in so many seconds, or most of the CPU time would be ours
-BUFFER = memoryview(bytearray(1 << 16))  # made ahead: the program can deny us memory by prlimit
+# Made ahead: the program can deny us memory by prlimit. Of so much the zeros are pages that nobody touches.
+BUFFER = BytesIO(bytes(1 << 18)).getbuffer()[: 1 << 16]
 _FRAMED = BUFFER[HEADER.size :]  # a daemon's pipe holds 64 KiB: a frame that fits it leaves in one write
 _AHEAD = 1 << 18  # bytes that a program which fills its pipe may be ahead of us
 _F_SETPIPE_SZ, _F_GETPIPE_SZ = 1031, 1032

@@ -24,7 +24,7 @@ _MODULES = (  # each after those it imports
     "protocol", "channel", "program", "evidence", "value", "stdio", "run", "seal", "waiting", "workspace",
     "loop",
 )  # fmt: skip
-_MUCH = 1 << 16  # bytes, more than any of them has
+_MUCH = 1 << 15  # bytes, more than any of them has
 _FORMAT, _PIPES = 0o170000, (0o010000, 0o140000)  # pipe, socket
 PROGRAM = ["main.py"]  # the arguments of Python's in images/python/language.toml
 KERNEL = "/usr/lib/sandbox-runner/kernel"  # and those of its kernel
