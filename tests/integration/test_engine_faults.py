@@ -191,3 +191,13 @@ async def test_a_program_and_a_deadline_of_one_owner_are_independent_of_another(
         slow = RunRequest(command=["sleep", "60"], limits=Limits(wall_time=0.5))
         assert (await one.run(slow)).status == "timed_out"
         assert (await other.run(ECHO)).ok
+
+
+def test_calls_about_different_containers_share_a_connection_and_outlive_it(tmp_path, engine_socket):
+    with proxied(tmp_path, engine_socket, lambda _line: None) as (address, cut):
+        with closing(connect(address)) as client:
+            assert [state_of(client, name) for name in ("one", "another")] == [None, None]
+            connections = client.get_adapter(client.base_url).get_connection(client.base_url)
+            assert connections.num_connections == 1
+            cut()
+            assert state_of(client, "a third") is None

@@ -54,6 +54,7 @@ class Beginning:
         self._lock = Lock()
         self.has_sentry = False
         self._removing = False
+        self._started = False
         self._gone = False
         self._ahead: Thread | None = None
         self._failure: Exception | None = None
@@ -95,6 +96,7 @@ class Beginning:
                 return
             runtime = self._runtimes.find(self.spec.oci_runtime)
             self._client.start(self.container_id)
+            self._started = True
             if runtime.has_sentry and is_local(self._address):
                 require_held(self._client, self.container_id, self.spec)
 
@@ -109,7 +111,7 @@ class Beginning:
         with self._lock:
             self._removing = True
             self._gone = self._gone or ensure_removed(
-                self._client, self.spec.name, patience=patience, pause=self._pause
+                self._client, self.spec.name, patience=patience, pause=self._pause, started=self._started
             )
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sandbox_runner.errors import EngineUnavailable
 
@@ -122,7 +122,15 @@ def _open(address: str, version: str) -> "APIClient":
         _trust_only_its_authority(client)
     elif address.startswith("unix://"):
         client.trust_env = False  # a third of a call's time went into looking for proxies of a socket
+        _keep_connections(client)
     return client
+
+
+def _keep_connections(client: "APIClient") -> None:
+    # The SDK has connections for each URL apart, so that a call about another container would need a new one.
+    adapter: Any = client.get_adapter(client.base_url)
+    connections = adapter.get_connection(client.base_url)
+    adapter.get_connection = lambda _url, _proxies=None: connections
 
 
 def _trust_only_its_authority(client: "APIClient") -> None:

@@ -23,13 +23,17 @@ HURRY = 0.002  # seconds between two looks; each costs a millisecond of CPU
 CALM = 0.015  # the same where nobody waits for it
 
 
-def ensure_removed(client: "APIClient", container: str, *, patience: float, pause: float = HURRY) -> bool:
+def ensure_removed(
+    client: "APIClient", container: str, *, patience: float, pause: float = HURRY, started: bool = False
+) -> bool:
     """Returns when ``container`` is gone; whether it is. Blocks: call it in a thread.
 
-    One that runs has ``patience`` seconds to end by itself before it is killed. ``pause`` is between two
-    looks where the daemon does not tell when it is gone.
+    One that runs has ``patience`` seconds to end by itself before it is killed; one known to be ``started``
+    is not looked at before. ``pause`` is between two looks where the daemon does not tell when it is gone.
     """
     began = time.monotonic()
+    if started:
+        _await_removal(client, container, patience)
     killed = False
     looks = 0
     while (state := state_of(client, container)) is not None:
