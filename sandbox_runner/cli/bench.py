@@ -11,7 +11,6 @@ from sandbox_runner.bench import MEASURES, measure
 from sandbox_runner.bench.chart import drawn
 from sandbox_runner.bench.plan import ENGINES
 from sandbox_runner.bench.report import HEADINGS, rows
-from sandbox_runner.cli.event_loop import loop_options
 from sandbox_runner.cli.exits import emit, say
 from sandbox_runner.cli.parsing import add_settings, settings
 from sandbox_runner.cli.table import emit_table
@@ -58,7 +57,7 @@ def execute(arguments: argparse.Namespace) -> int:
         if not file.absolute().parent.is_dir():
             raise InvalidRequest(f"There is no folder for {file}; make it first.")
     config = load_config(flags=settings(arguments)).config
-    document = anyio.run(_measure, config, arguments, backend_options=loop_options())
+    document = anyio.run(_measure, config, arguments)
     if arguments.json:
         arguments.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
     emit_table(HEADINGS, rows(document))

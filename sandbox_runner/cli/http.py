@@ -4,7 +4,6 @@ import argparse
 import gc
 import logging
 
-from sandbox_runner.cli.event_loop import loop_options
 from sandbox_runner.cli.exits import emit, say
 from sandbox_runner.cli.parsing import add_settings, settings
 from sandbox_runner.config import Config, load_config
@@ -75,4 +74,4 @@ def _serve(config: Config, certificate: str | None, key: str | None) -> int:
     async def main() -> int:
         return await serve(config, say=say, certificate=certificate, key=key)
 
-    return anyio.run(main, backend_options=loop_options())
+    return anyio.run(main)

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, asynccontextmanager, closing, con
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sandbox_runner.cli.event_loop import loop_options
 from sandbox_runner.cli.exits import USAGE, exit_status, say
 from sandbox_runner.cli.parsing import add_settings, settings
 from sandbox_runner.cli.statements import statements
@@ -83,7 +82,7 @@ def execute(arguments: argparse.Namespace) -> int:
     limits = check(config.policy(), asked, language=language)  # refused before an engine is looked for
     with (
         _ending_signals(),
-        start_blocking_portal(backend_options=loop_options()) as portal,
+        start_blocking_portal() as portal,
         portal.wrap_async_context_manager(_opened(config, arguments)) as session,
     ):
         return _converse(portal, session, config, limits)

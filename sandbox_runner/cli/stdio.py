@@ -8,7 +8,6 @@ import sys
 import traceback
 from typing import NoReturn
 
-from sandbox_runner.cli.event_loop import loop_options
 from sandbox_runner.cli.exits import say
 from sandbox_runner.cli.parsing import add_settings, settings
 from sandbox_runner.cli.signals import ending_signals
@@ -34,9 +33,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if sys.stdin.isatty():
         say("waiting for an MCP client on stdin; to register in one: sandbox-runner install --help")
     gc.enable()  # the console script turns it off, for programs that end soon
-    import anyio  # noqa: PLC0415 - with the server
-
-    return anyio.run(_serve, config, backend_options=loop_options())
+    return asyncio.run(_serve(config))
 
 
 async def _serve(config: Config) -> int:
