@@ -14,15 +14,19 @@ Free = Callable[[], None]
 
 
 def lock(file: Path) -> Free | None:
-    """Locks ``file``; what frees it, or None where another one has it. Waits for nobody.
+    """Locks ``file``; what frees it, or None where another one has it, or has just removed its folder.
 
-    On Windows nothing is locked, and all go on. Raises OSError where the file cannot be made or locked.
+    Waits for nobody. On Windows nothing is locked, and all go on. Raises OSError where the file cannot be
+    made or locked.
     """
     try:
         import fcntl  # noqa: PLC0415 - Windows has none
     except ImportError:
         return lambda: None
-    opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None
     ours = False
     try:
         with suppress(BlockingIOError, FileNotFoundError):

@@ -198,8 +198,6 @@ def _lock(file: Path) -> Free | None:
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return lock(file)
-    except FileNotFoundError:  # the last record was forgotten, and their folder with it
-        return None
     except OSError as error:
         raise EngineError(
             f"What is installed cannot be recorded in {file.parent} ({error.strerror}); make that folder "

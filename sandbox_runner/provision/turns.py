@@ -43,7 +43,5 @@ def _wait(folder: Path, report: Report) -> Free:
 
 
 def _lock(folder: Path) -> Free | None:
-    with suppress(FileNotFoundError):  # the one before has removed the folder
-        folder.mkdir(parents=True, exist_ok=True)
-        return lock(folder / _NAME)
-    return None
+    folder.mkdir(parents=True, exist_ok=True)
+    return lock(folder / _NAME)

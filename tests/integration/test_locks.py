@@ -81,6 +81,15 @@ def test_one_process_has_it_and_the_next_one_when_that_is_killed(tmp_path):
     assert list(file.parent.iterdir()) == []
 
 
+def test_where_the_folder_was_removed_the_next_one_makes_it_again(tmp_path):
+    folder = tmp_path / "state"
+    assert lock(folder / "it.lock") is None
+    for _ in range(2):
+        with one_at_a_time(folder, [].append):
+            assert [file.name for file in folder.iterdir()] == ["setup.lock"]
+        assert not folder.exists()
+
+
 def test_processes_that_want_it_at_once_have_it_one_after_another(tmp_path):
     count = tmp_path / "count"
     count.write_text("0")
