@@ -135,9 +135,9 @@ class Capacity:
         self._admit_waiting()
 
     async def _know_room(self) -> None:
-        async with self._measuring:
-            if self._room is None:
-                self._room = await self._measure()
+        if self._room is None:
+            async with self._measuring:
+                self._room = self._room or await self._measure()
 
     def _memory(self) -> int:
         return sum(place.memory for place in self._held)

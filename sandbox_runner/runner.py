@@ -30,7 +30,7 @@ from sandbox_runner.policy import (
 )
 from sandbox_runner.request import LOCAL_USER, Limits, Principal, RunRequest
 from sandbox_runner.result import RunResult
-from sandbox_runner.running import RunStream, driven
+from sandbox_runner.running import RunStream, driven, stream_of
 from sandbox_runner.sessions import Session
 from sandbox_runner.sessions.snapshots import Snapshots, open_snapshots
 from sandbox_runner.sessions.term import Term
@@ -126,8 +126,9 @@ class Runner:
 
         Raises RequestRejected, Busy or EngineError; a program that fails is a result.
         """
-        async with self.stream(request, principal) as stream:
-            return await stream.result()
+        async with self._begun(request, principal) as (run, container, admission):
+            await run.drive(container, admission)  # nobody follows it: no task of its own
+            return await run.result()
 
     @asynccontextmanager
     async def stream(
@@ -150,18 +151,29 @@ class Runner:
         With ``lossless`` the program waits for a consumer that is slower than it; its wall time goes on.
         Without, events that were not read in time are dropped and counted. Raises what `run` raises.
         """
+        begun = self._begun(request, principal, run_id=run_id, lossless=lossless, tell=tell)
+        async with begun as (run, container, admission), driven(run, container, admission):
+            yield run
+
+    @asynccontextmanager
+    async def _begun(
+        self,
+        request: RunRequest,
+        principal: Principal,
+        *,
+        run_id: str | None = None,
+        lossless: bool = False,
+        tell: "Tell | None" = None,
+    ) -> AsyncIterator[tuple[RunStream, Container, Admission]]:
+        """A run that is still to be driven, with its container, which is removed as `stream` tells."""
         language = find_language(request.language) if request.language else None
         kept = await self._keeper.keep(self._sandbox(request, principal, language, run_id, tell))
         container, admission, place = kept.value
-        left_nothing = False
+        run = stream_of(admission, lossless=lossless)
         try:
-            async with driven(container, admission, lossless=lossless) as run:
-                try:
-                    yield run
-                finally:
-                    left_nothing = run.left_nothing
+            yield run, container, admission
         finally:
-            if left_nothing:
+            if run.left_nothing:
                 kept.release(pause=_ANSWERING, hurry=self._capacity.leave(place))
             else:
                 kept.release()
@@ -326,9 +338,10 @@ async def take_over(head_start: HeadStart, *, lossless: bool = False) -> AsyncIt
     from sandbox_runner.engines.docker.engine import DockerEngine  # noqa: PLC0415 - the SDK loads with it
 
     engine = DockerEngine(head_start.client, head_start.address)
+    admission = head_start.admission
     async with (
         engine.take_over(head_start.beginning) as container,
-        driven(container, head_start.admission, lossless=lossless) as run,
+        driven(stream_of(admission, lossless=lossless), container, admission) as run,
     ):
         yield run
 

@@ -1,8 +1,9 @@
 """A run in progress: what happens in a container, for whoever follows it."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import anyio
 
@@ -32,8 +33,8 @@ class RunStream:
         self._over = anyio.Event()
         self.exited: Exited | None = None
         self._failure: SandboxError | None = None
-        self._cancelling = anyio.Event()
-        self._hurrying = anyio.Event()
+        self._cancels = 0  # how often the container is to be told
+        self._tell: Callable[[], object] = _nobody  # while it runs, has the container told
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Events as they come, to the last, which is Exited.
@@ -70,12 +71,11 @@ class RunStream:
 
     def cancel(self) -> None:
         """Ends the program; the result's status is ``cancelled``. Harmless when it is over."""
-        self._cancelling.set()
+        self._cancel(1)
 
     def cancel_at_once(self) -> None:
         """As `cancel`, and a session's kernel is not given the time to heed it: its state is lost."""
-        self._cancelling.set()
-        self._hurrying.set()
+        self._cancel(2)
 
     def let_go(self) -> None:
         """Nobody reads its events any more, so it waits for nobody."""
@@ -113,9 +113,15 @@ class RunStream:
         """Runs what was admitted to its end; what it raises is kept for whoever asks for the result."""
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._cancel_when_asked, container)
-                self.exited = await executed(container, admission, self._emit)
-                tasks.cancel_scope.cancel()
+                self._tell = partial(tasks.start_soon, container.cancel)
+                for _ in range(self._cancels):
+                    self._tell()
+                try:
+                    self.exited = await executed(container, admission, self._emit)
+                finally:
+                    self._tell = _nobody
+                if self._cancels:
+                    tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             error = _first(group)
             if not isinstance(error, SandboxError):
@@ -124,19 +130,21 @@ class RunStream:
         self._over.set()
         self._news.set()
 
-    async def _cancel_when_asked(self, container: Container) -> None:
-        await self._cancelling.wait()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(container.cancel)
-            await self._hurrying.wait()
-            tasks.start_soon(container.cancel)
+    def _cancel(self, times: int) -> None:
+        while self._cancels < times:
+            self._cancels += 1
+            self._tell()
+
+
+def stream_of(admission: Admission, *, lossless: bool = False) -> RunStream:
+    """The run that was admitted, for `driven` or `RunStream.drive` to begin."""
+    run_id = admission.spec.labels[LABEL_RUN]
+    return RunStream(run_id, _collector(run_id, admission.job), lossless=lossless)
 
 
 @asynccontextmanager
-async def driven(container: Container, admission: Admission, *, lossless: bool) -> AsyncIterator[RunStream]:
-    """``admission`` as it runs in ``container``; where the context ends first, nothing waits for its end."""
-    run_id = admission.spec.labels[LABEL_RUN]
-    run = RunStream(run_id, _collector(run_id, admission.job), lossless=lossless)
+async def driven(run: RunStream, container: Container, admission: Admission) -> AsyncIterator[RunStream]:
+    """``run`` as it runs in ``container``; where the context ends first, nothing waits for its end."""
     with _plain_errors():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run.drive, container, admission)
@@ -171,6 +179,10 @@ async def driven_to_its_end(
                 run.let_go()
                 with anyio.CancelScope(shield=True):
                     await run.over()
+
+
+def _nobody() -> None:
+    """Nothing runs that could be told."""
 
 
 def _collector(run_id: str, job: Job) -> Collector:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -80,7 +81,8 @@ async def runtime_calls(subject: Subject, slots: int) -> AsyncIterator[Once]:
         for slot in range(slots):
             spec = _spec(subject, image, stack.enter_context(placements.lease()))
             bundle = folder / str(slot)
-            _write_bundle(bundle, spec, runtime)
+            users = _user_namespace(spec, runtime, stack)
+            _write_bundle(bundle, spec, runtime, users)
             name = f"{_CGROUP}-{placements.instance}-{slot}"
             words = (
                 *(runtime.path, "--root", str(folder / "state"), *runtime.flags),
@@ -101,7 +103,18 @@ def _run(call: Peer) -> None:
         raise EngineError(f"{call.name} did not run the program.")
 
 
-def _write_bundle(bundle: Path, spec: ContainerSpec, runtime: "Runtime") -> None:
+def _user_namespace(spec: ContainerSpec, runtime: "Runtime", stack: ExitStack) -> str | None:
+    """The path of the user namespace that a run's container is in; None where it has none."""
+    from sandbox_runner.engines.oci.users import make_user_namespace, why_none  # noqa: PLC0415 - as above
+
+    if why_none(runtime) is not None:
+        return None
+    descriptor = make_user_namespace(spec.uid, spec.gid)
+    stack.callback(os.close, descriptor)
+    return f"/proc/{os.getpid()}/fd/{descriptor}"
+
+
+def _write_bundle(bundle: Path, spec: ContainerSpec, runtime: "Runtime", users: str | None) -> None:
     from sandbox_runner.engines.gvisor import for_sentry  # noqa: PLC0415 - as above
     from sandbox_runner.engines.oci import cgroups, sentry  # noqa: PLC0415 - as above
     from sandbox_runner.engines.oci.compiled import filter_annotation  # noqa: PLC0415 - as above
@@ -116,7 +129,7 @@ def _write_bundle(bundle: Path, spec: ContainerSpec, runtime: "Runtime") -> None
         cgroup=cgroup,
         counters=counters,
         annotations=filter_annotation(spec.seccomp) if runtime.takes_filter else {},
-        users=None,
+        users=users,
     )
     if runtime.has_sentry:
         sentry.adapt(config)

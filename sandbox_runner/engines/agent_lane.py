@@ -25,6 +25,7 @@ DEADLINE_GRACE = 2  # seconds after the wall time at which the host stops waitin
 GIVEBACK_GRACE = 10  # seconds more, from the first sign that files or a value come back …
 GIVEBACK_RATE = 1 << 20  # … and for each so many bytes of them that have come another one
 _PIECE = 128 * 1024
+_SMALL = 16 * 1024  # bytes: a channel takes them at once
 _OUTPUTS: dict[int, Stream] = {protocol.STDOUT: "stdout", protocol.STDERR: "stderr"}
 _STATUS: tuple[Status, ...] = ("exited", "signaled", "timed_out", "cpu_limit", "output_limit", "cancelled")
 _SIGKILL = 9
@@ -58,7 +59,7 @@ class AgentLane:
         self._channel = channel
         self._run_id = run_id
         self._frames = self._receive_frames()
-        self._sending = anyio.Lock()
+        self._sending = anyio.Lock(fast_acquire=True)
         self._credit = protocol.STDIN_WINDOW
         self._credited = anyio.Event()
         self._job = 0
@@ -114,6 +115,9 @@ class AgentLane:
         await self._send(protocol.CANCEL)
 
     async def _converse(self, job: Job, emit: Emit, deadline: anyio.CancelScope, given: GivenBack) -> Exited:
+        if _is_small(job):
+            await self._send_job(job)  # a task of its own for it would cost the run more than it
+            return await self._follow(job, emit, deadline, given)
         failure: BaseException | None = None
         exited: Exited | None = None
         async with anyio.create_task_group() as tasks:
@@ -122,8 +126,6 @@ class AgentLane:
                 exited = await self._follow(job, emit, deadline, given)
             except (ChannelEnded, EngineError, InvalidRequest) as error:
                 failure = error  # raised outside, so that it does not arrive in an ExceptionGroup
-            except protocol.ProtocolError as error:
-                failure = ChannelEnded(str(error))
             tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
@@ -165,6 +167,12 @@ class AgentLane:
                 await self._channel.send(frames)
 
     async def _follow(self, job: Job, emit: Emit, deadline: anyio.CancelScope, given: GivenBack) -> Exited:
+        try:
+            return await self._hear(job, emit, deadline, given)
+        except protocol.ProtocolError as error:
+            raise ChannelEnded(str(error)) from error
+
+    async def _hear(self, job: Job, emit: Emit, deadline: anyio.CancelScope, given: GivenBack) -> Exited:
         offsets: dict[Stream, int] = {"stdout": 0, "stderr": 0}
         async for kind, number, body in self._frames:
             if number != self._job:
@@ -201,6 +209,12 @@ class AgentLane:
             except protocol.ProtocolError as error:
                 raise ChannelEnded(str(error)) from error
         raise ChannelEnded("the stream ended")
+
+
+def _is_small(job: Job) -> bool:
+    """Whether nobody need listen while it is sent."""
+    sizes = (len(file.data) for file in job.files)
+    return job.stdin == b"" and sum(sizes) + len(job.value or b"") <= _SMALL
 
 
 def _giveback_time(job: Job, kind: int, body: bytes, *, begun: bool) -> float:

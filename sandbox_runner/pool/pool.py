@@ -24,7 +24,7 @@ from sandbox_runner.spec import ContainerSpec, Image, Placement
 
 _LOG = logging.getLogger(__name__)
 _OLDEST = 600.0  # seconds that one may wait: its lease, a label, must end some time
-_PAUSE = 0.02  # seconds for a run to begin before the start of another container competes with it
+_PAUSE = 0.01  # seconds for a run to be over, if it is short, before the start of another container competes
 _REST = 1.0  # seconds until one that died is replaced: the next may die as well
 
 Lease = Callable[[], AbstractContextManager[Placement]]

@@ -21,6 +21,7 @@ class PairChannel:
         os.set_blocking(self._stderr, False)
         os.set_blocking(self._their_stderr, False)  # nobody reads it before something failed
         self._kept = b""
+        self._rested = False  # others had their turn since the last bytes
 
     @property
     def stdio(self) -> tuple[int, int, int]:
@@ -43,13 +44,16 @@ class PairChannel:
 
     async def receive(self) -> bytes:
         """Some bytes, or none at the end."""
-        await checkpoint()  # a flood must not starve whoever would end it
+        if not self._rested:
+            await checkpoint()  # a flood must not starve whoever would end it
+        self._rested = False
         while True:
             try:
                 return self._ours.recv(_CHUNK)
             except BlockingIOError:
                 with suppress(anyio.ClosedResourceError, anyio.BusyResourceError):
                     await anyio.wait_readable(self._ours)
+                self._rested = True
             except OSError:
                 return b""
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from sandbox_runner.definitions import PACKAGES, REPOSITORY, image_tag
@@ -100,8 +101,19 @@ def named_images() -> set[str]:
 
 def _read(file: Path) -> StoredImage | None:
     try:
+        state = file.stat()
+        image = _parsed(file, (state.st_ino, state.st_mtime_ns, state.st_size))
+    except OSError:
+        return None
+    return image if image is not None and rootfs_of(image.id).is_dir() else None
+
+
+@lru_cache(maxsize=128)
+def _parsed(file: Path, version: tuple[int, ...]) -> StoredImage | None:
+    """Each run asks; a name gets another meaning only by another file in its place."""
+    try:
         found = json.loads(file.read_bytes())
-        image = StoredImage(
+        return StoredImage(
             str(found["id"]),
             dict(found["labels"]),
             name=str(found.get("name", "")),
@@ -110,9 +122,8 @@ def _read(file: Path) -> StoredImage | None:
             env=tuple(map(str, found.get("env", ()))),
             cwd=str(found.get("cwd", "")),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
-    return image if rootfs_of(image.id).is_dir() else None
 
 
 def _foreign_file(name: str) -> Path:

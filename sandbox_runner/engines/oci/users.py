@@ -11,6 +11,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,17 @@ def _lines(mapped: list[dict[str, int]]) -> bytes:
     return "".join(f"{each['containerID']} {each['hostID']} {each['size']}\n" for each in mapped).encode()
 
 
+@cache
+def _libc() -> Any:  # noqa: ANN401 - ctypes.CDLL is no type of calls
+    return ctypes.CDLL(None, use_errno=True)  # which takes 0.1 ms
+
+
 def _ended_child(owner: int | None) -> int:
     """It waits to be waited for.
 
     It never runs more than _exit(2), so it can share the memory of this one: a fork would copy its tables.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc()
     stack = ctypes.create_string_buffer(_STACK)
     top = ctypes.c_void_p(ctypes.addressof(stack) + _STACK & ~15)
     with _no_signals(libc), nullcontext() if owner is None else _effective_user(libc, owner):
