@@ -126,7 +126,7 @@ class Runner:
 
         Raises RequestRejected, Busy or EngineError; a program that fails is a result.
         """
-        async with self._begun(request, principal) as (run, container, admission):
+        async with self._prepared(request, principal) as (run, container, admission):
             await run.drive(container, admission)  # nobody follows it: no task of its own
             return await run.result()
 
@@ -151,12 +151,12 @@ class Runner:
         With ``lossless`` the program waits for a consumer that is slower than it; its wall time goes on.
         Without, events that were not read in time are dropped and counted. Raises what `run` raises.
         """
-        begun = self._begun(request, principal, run_id=run_id, lossless=lossless, tell=tell)
-        async with begun as (run, container, admission), driven(run, container, admission):
+        prepared = self._prepared(request, principal, run_id=run_id, lossless=lossless, tell=tell)
+        async with prepared as (run, container, admission), driven(run, container, admission):
             yield run
 
     @asynccontextmanager
-    async def _begun(
+    async def _prepared(
         self,
         request: RunRequest,
         principal: Principal,

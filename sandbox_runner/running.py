@@ -33,8 +33,8 @@ class RunStream:
         self._over = anyio.Event()
         self.exited: Exited | None = None
         self._failure: SandboxError | None = None
-        self._cancels = 0  # how often the container is to be told
-        self._tell: Callable[[], object] = _nobody  # while it runs, has the container told
+        self._cancels = 0  # how often the container is to be told to end the program
+        self._cancel_container: Callable[[], object] = _nothing  # while it runs
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Events as they come, to the last, which is Exited.
@@ -113,13 +113,13 @@ class RunStream:
         """Runs what was admitted to its end; what it raises is kept for whoever asks for the result."""
         try:
             async with anyio.create_task_group() as tasks:
-                self._tell = partial(tasks.start_soon, container.cancel)
+                self._cancel_container = partial(tasks.start_soon, container.cancel)
                 for _ in range(self._cancels):
-                    self._tell()
+                    self._cancel_container()
                 try:
                     self.exited = await executed(container, admission, self._emit)
                 finally:
-                    self._tell = _nobody
+                    self._cancel_container = _nothing
                 if self._cancels:
                     tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -133,7 +133,7 @@ class RunStream:
     def _cancel(self, times: int) -> None:
         while self._cancels < times:
             self._cancels += 1
-            self._tell()
+            self._cancel_container()
 
 
 def stream_of(admission: Admission, *, lossless: bool = False) -> RunStream:
@@ -181,8 +181,8 @@ async def driven_to_its_end(
                     await run.over()
 
 
-def _nobody() -> None:
-    """Nothing runs that could be told."""
+def _nothing() -> None:
+    """Nothing runs in the container."""
 
 
 def _collector(run_id: str, job: Job) -> Collector:

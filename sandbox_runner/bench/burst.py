@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
@@ -12,22 +12,34 @@ from sandbox_runner.bench import peers
 from sandbox_runner.bench.cold import REQUEST
 from sandbox_runner.bench.figure import BARE, Bar, Figure, figure
 from sandbox_runner.bench.peers import Peer
-from sandbox_runner.bench.plan import Plan, Subject, peer_turn, take_turns
+from sandbox_runner.bench.plan import LITTLE_MEMORY, Plan, Subject, peer_turn, take_turns
 from sandbox_runner.errors import EngineError, SandboxError
 from sandbox_runner.runner import Runner
 
 _BARS = [Bar("p50", "<=", 50, BARE)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """``waiting`` containers before each burst; None: what a pool keeps that has seen one run."""
+
+    name: str
+    most: int
+    waiting: int | None = None
+
+
+_WAYS = (_Pool("no pool", 0), _Pool("pool", 8), _Pool("32 waiting", 32, 32))
+
+
 async def measure_burst(plan: Plan) -> list[Figure]:
-    """Each engine without a pool and with one that knows no demand; the peers once."""
+    """Each engine without a pool, with one that knows no demand, with a third waiting; the peers once."""
     size = plan.times(100, 20)
     bare = (await take_turns({BARE: peer_turn(plan.baseline)}, plan.times(50, 5)))[BARE]
     figures = [figure("burst", BARE, bare, variant="one at a time", baseline=bare)]
     for subject in plan.subjects:
-        for pool in (False, True):
-            plan.report(f"{subject.name}, {'with' if pool else 'without'} a pool")
-            figures.append(await _engine(plan, subject, size, bare, pool=pool))
+        for pool in _WAYS[:2] if subject.is_slow or plan.quick else _WAYS:
+            plan.report(f"{subject.name}, {pool.name}")
+            figures.append(await _engine(plan, subject, size, bare, pool))
     for peer in (plan.baseline, *plan.peers):
         if peer.fresh:
             plan.report(peer.name)
@@ -36,10 +48,13 @@ async def measure_burst(plan: Plan) -> list[Figure]:
     return figures
 
 
-async def _engine(plan: Plan, subject: Subject, size: int, bare: list[float], *, pool: bool) -> Figure:
+async def _engine(plan: Plan, subject: Subject, size: int, bare: list[float], pool: _Pool) -> Figure:
     failed = 0
     values: list[float] = []
-    async with Runner.open(subject.settings(queue_size=size), pool=pool) as runner:
+    settings = subject.settings(
+        queue_size=size, pool_max=pool.most, pool_min=pool.waiting or 0, memory=LITTLE_MEMORY
+    )
+    async with Runner.open(settings, pool=bool(pool.most)) as runner:
 
         async def once() -> None:
             nonlocal failed
@@ -50,7 +65,10 @@ async def _engine(plan: Plan, subject: Subject, size: int, bare: list[float], *,
 
         await once()
         for _ in range(1 if subject.is_slow else plan.times(3 if subject.has_daemon else 5, 1)):
-            await subject.settle(runner, left=subject.config.pool_max if pool else 0)
+            if pool.waiting:
+                await subject.fill(runner, pool.waiting)
+            else:
+                await subject.settle(runner, left=pool.most)
             values += await _at_once(once, size)
     if failed == len(values):
         raise EngineError(f"{subject.name}: no run of a burst succeeded.")
@@ -58,7 +76,7 @@ async def _engine(plan: Plan, subject: Subject, size: int, bare: list[float], *,
         "burst",
         subject.name,
         values,
-        variant=f"{size} at once, {'pool' if pool else 'no pool'}",
+        variant=f"{size} at once, {pool.name}",
         baseline=bare,
         bars=() if subject.has_daemon or subject.is_slow else _BARS,
         notes={"failed": failed},

@@ -3,41 +3,40 @@
 import subprocess
 from pathlib import Path
 
-import anyio
 import psutil
 from anyio import to_thread
 
 from sandbox_runner.bench.cold import run_once
 from sandbox_runner.bench.figure import BARE, Bar, Figure, figure
-from sandbox_runner.bench.plan import Plan, Subject
+from sandbox_runner.bench.plan import LITTLE_MEMORY, Plan, Subject
 from sandbox_runner.engines.live_runs import LiveRun
 from sandbox_runner.errors import EngineError
 from sandbox_runner.runner import Runner
 
-_WAITING = 8  # containers, as many as a pool has by default: what they share is divided among them
-_FILLING = 60.0  # seconds for so many to be ready
-_RESTING = 1.0  # seconds for them to come to rest
+_WAITING = (8, 32)  # containers: what they share is divided among them, and a pool has 8 by default
 _BARS = [Bar("p50", "<=", 5)]
 _SHIM = "containerd-shim"
 
 
 async def measure_idle(plan: Plan) -> list[Figure]:
     """Megabytes (10**6) of each waiting container of Python, which has imported nothing yet."""
-    figures = [await _bare(plan)]
+    counts = _WAITING[:1] if plan.quick else _WAITING
+    figures = [await _bare(plan, count) for count in counts]
     for subject in plan.subjects:
         if subject.local:  # another machine's processes are not seen
-            plan.report(subject.name)
-            figures.append(await _waiting(subject))
+            for count in counts[:1] if subject.is_slow else counts:
+                plan.report(f"{subject.name}, {count} waiting")
+                figures.append(await _waiting(subject, count))
     return figures
 
 
-async def _waiting(subject: Subject) -> Figure:
-    settings = subject.settings(pool_max=_WAITING, pool_min=_WAITING)
+async def _waiting(subject: Subject, count: int) -> Figure:
+    settings = subject.settings(pool_max=count, pool_min=count, memory=LITTLE_MEMORY)
     async with Runner.open(settings, pool=True) as runner:
         await run_once(runner)
-        waiting = await _filled(subject, runner)
+        waiting = await subject.fill(runner, count)
         first = [await to_thread.run_sync(_first_process, subject, run) for run in waiting]
-    variant = f"{_WAITING} waiting"
+    variant = f"{count} waiting"
     sizes = [inside for inside, _ in first]
     shims = [beside for _, beside in first if beside]
     notes = {"with_its_shim_mb": sum(sizes) / len(sizes) + sum(shims) / len(shims)} if shims else {}
@@ -50,17 +49,6 @@ async def _waiting(subject: Subject) -> Figure:
         bars=() if subject.is_slow else _BARS,
         notes=notes,
     )
-
-
-async def _filled(subject: Subject, runner: Runner) -> list[LiveRun]:
-    with anyio.move_on_after(_FILLING):
-        while True:
-            live = await to_thread.run_sync(subject.list_runs, runner.instance)
-            if len(live) == _WAITING and all(run.ahead and run.state == "running" for run in live):
-                await anyio.sleep(_RESTING)
-                return live
-            await anyio.sleep(0.1)
-    raise EngineError(f"{subject.name}: {_WAITING} containers were not ready after {_FILLING:.0f} s.")
 
 
 def _first_process(subject: Subject, run: LiveRun) -> tuple[float, float]:
@@ -97,7 +85,7 @@ def _proportional(pid: int) -> float:
     return 0.0
 
 
-async def _bare(plan: Plan) -> Figure:
+async def _bare(plan: Plan, count: int) -> Figure:
     """Interpreters that wait for a line."""
 
     def look() -> list[float]:
@@ -106,7 +94,7 @@ async def _bare(plan: Plan) -> Figure:
             subprocess.Popen(
                 words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(plan.baseline.env)
             )
-            for _ in range(_WAITING)
+            for _ in range(count)
         ]
         try:
             for each in running:
@@ -119,4 +107,4 @@ async def _bare(plan: Plan) -> Figure:
                 each.communicate()
 
     sizes = await to_thread.run_sync(look)
-    return figure("idle", BARE, sizes, unit="MB", variant=f"{_WAITING} waiting")
+    return figure("idle", BARE, sizes, unit="MB", variant=f"{count} waiting")

@@ -19,8 +19,11 @@ from sandbox_runner.runner import Runner
 
 ENGINES = ("docker", "docker+runsc", "oci+crun", "oci+runc", "oci+runsc")
 CRUN = "oci+crun"
+LITTLE_MEMORY = 128 << 20  # bytes, of each of many that wait: their limits together have to fit this machine
 Turn = Callable[[], Awaitable[float]]
 _GONE_TIME = 30.0  # seconds for containers to be removed between two turns
+_FILLING_TIME = 60.0  # seconds for those that a pool is to hold to be ready
+_RESTING_TIME = 1.0  # seconds for them to come to rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,17 @@ class Subject:
                 await anyio.sleep(0.01)
             return
         raise EngineError(f"{self.name}: containers are still there after {_GONE_TIME:.0f} s.")
+
+    async def fill(self, runner: Runner, waiting: int) -> list[LiveRun]:
+        """The containers of ``runner`` when so many wait, and none does anything else. Raises EngineError."""
+        with anyio.move_on_after(_FILLING_TIME):
+            while True:
+                live = await to_thread.run_sync(self.list_runs, runner.instance)
+                if len(live) == waiting and all(run.ahead and run.state == "running" for run in live):
+                    await anyio.sleep(_RESTING_TIME)
+                    return live
+                await anyio.sleep(0.1)
+        raise EngineError(f"{self.name}: {waiting} containers were not ready after {_FILLING_TIME:.0f} s.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ ROWS = {
     "burst": "100 at once, until the result",
     "latency": "a program's write until the caller's event",
     "bandwidth": "output of 1 GiB",
-    "idle": "a waiting container's memory",
+    "idle": "a waiting container's memory, where 32 wait (runsc: 8)",
 }
 MORE_IS_BETTER = {"runs/s", "MB/s"}
 VERDICTS = {True: "yes", False: "**no**", None: ""}

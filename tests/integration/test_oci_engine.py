@@ -281,6 +281,18 @@ def test_reap_removes_what_an_owner_without_a_watchdog_left(runtime):
     assert not [trace for trace in traces() if name in trace]
 
 
+def test_reap_removes_the_folders_of_killed_runners_that_are_empty_for_some_time():
+    old, new = (RUN_FOLDER / "bundles" / f"test-{kind}-{os.getpid()}" for kind in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (time.time() - 100,) * 2)
+    try:
+        reap()
+        assert (old.exists(), new.exists()) == (False, True)
+    finally:
+        new.rmdir()
+
+
 @anyio_test
 async def test_many_at_once_all_end(runner):
     asked = RunRequest(command=["true"], limits=Limits(memory="32m"))

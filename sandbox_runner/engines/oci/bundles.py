@@ -19,6 +19,7 @@ from sandbox_runner.engines.oci.runtime import KNOWN
 
 RUN_FOLDER = Path("/run/sandbox-runner")
 _BUNDLES = RUN_FOLDER / "bundles"
+_TRIES = 3
 _HALF_MADE_TIME = 60  # seconds after which a folder without a config is taken for left behind
 
 
@@ -46,8 +47,11 @@ class Bundle:
 
     def write(self, config: str) -> None:
         """Makes the folder, with ``config`` as its config.json; nobody but root can read it."""
-        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.folder.mkdir(mode=0o700)
+        for _ in range(_TRIES):
+            self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # `forget_empty` of another process was between the two
+                self.folder.mkdir(mode=0o700)
+                break
         (self.folder / "config.json").write_text(config, "utf-8")
 
     def config(self) -> dict[str, Any] | None:
@@ -98,6 +102,14 @@ def forget_instance(instance: str) -> None:
     """Removes the folder of a runner whose containers are all gone."""
     with suppress(OSError):
         (_BUNDLES / instance).rmdir()
+
+
+def forget_empty() -> None:
+    """Removes the folders of runners that have had no container for some time, or were killed."""
+    for found in _BUNDLES.glob("*"):
+        with suppress(OSError):  # it is not empty, or gone
+            if time.time() - found.stat().st_mtime > _HALF_MADE_TIME:
+                found.rmdir()
 
 
 def runtime_root(runtime: str) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sandbox_runner.engines.live_runs import LiveRun, is_orphaned, live_run
-from sandbox_runner.engines.oci.bundles import Bundle, find_bundles, forget_instance
+from sandbox_runner.engines.oci.bundles import Bundle, find_bundles, forget_empty, forget_instance
 from sandbox_runner.engines.oci.cgroups import SLICE, find_hierarchies, processes, remove_cgroups
 
 
@@ -39,6 +39,7 @@ def reap() -> list[LiveRun]:
     removed = remove_runs(filter(is_orphaned, list_runs()))
     for run in removed:
         forget_instance(run.instance)
+    forget_empty()
     return removed
 
 
