@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from docker import APIClient
 
+    from sandbox_runner.engines.oci.bundles import Bundle
+
 _LINE = 1 << 16
 _PASSES = (0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 1)  # seconds before each sweep
 """A create that was under way when the parent died may be done by the daemon only after the first sweep."""
@@ -117,10 +119,11 @@ def _sweep(opening: Message) -> None:
 def _sweep_oci(instance: str) -> None:
     from sandbox_runner.engines.oci.inventory import remove_instance  # noqa: PLC0415 - see _asked
 
+    seen: set[Bundle] = set()
     for pause in _PASSES:
         time.sleep(pause)
         with suppress(Exception):  # whatever failed, trying again is all there is, and nobody listens
-            remove_instance(instance)
+            remove_instance(instance, seen)
 
 
 def _removed_oci(opening: Message, name: str) -> bool:

@@ -131,7 +131,7 @@ async def _oci(runtime: str) -> AsyncIterator[Bench]:
                 unusable=lambda: broken.update(argv=("/no/such/program",)),
             )
     finally:
-        remove_instance(instance)
+        remove_instance(instance, set())
         for name in set(renamed):
             (names_folder(REPOSITORY) / name).unlink()
 

@@ -265,8 +265,8 @@ def test_an_archive_comes_back_as_the_file_that_it_is(tmp_path):
     inner = tmp_path / "b" / "c"
     inner.mkdir(parents=True)
     with tarfile.open(out / "bad.tar") as archive:
-        first = archive.next()
-        archive.extract(first, inner, filter="fully_trusted")
+        archive.extraction_filter = lambda member, _: member  # Python 3.11.2 has no filters
+        archive.extract(archive.next(), inner)
     assert (tmp_path / "b/escaped").read_bytes() == b"evil"
 
 

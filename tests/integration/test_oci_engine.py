@@ -29,7 +29,7 @@ from sandbox_runner.engines.docker import connection
 from sandbox_runner.engines.oci import cgroups
 from sandbox_runner.engines.oci.bundles import RUN_FOLDER, Bundle
 from sandbox_runner.engines.oci.engine import open_oci_engine
-from sandbox_runner.engines.oci.inventory import list_runs, reap
+from sandbox_runner.engines.oci.inventory import list_runs, reap, remove_instance
 from sandbox_runner.errors import ControlNotEnforced, EngineUnavailable
 from sandbox_runner.events import Output
 
@@ -291,6 +291,19 @@ def test_reap_removes_the_folders_of_killed_runners_that_are_empty_for_some_time
         assert (old.exists(), new.exists()) == (False, True)
     finally:
         new.rmdir()
+
+
+def test_what_a_runtime_writes_after_its_container_was_removed_goes_with_the_next_sweep():
+    bundle = Bundle(f"test-{os.getpid()}", f"sandbox-runner-late-{os.getpid()}")
+    bundle.write(json.dumps({"linux": {"cgroupsPath": "/sandbox-runner/none"}}))
+    seen = set()
+    remove_instance(bundle.instance, seen)
+    assert not bundle.folder.exists()
+    for late in bundle.sentry_state():
+        late.parent.mkdir(parents=True, exist_ok=True)
+        late.touch()
+    remove_instance(bundle.instance, seen)
+    assert not [late for late in bundle.sentry_state() if late.exists()]
 
 
 @anyio_test

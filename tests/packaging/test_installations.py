@@ -109,7 +109,8 @@ def test_an_sdist_installs_with_them(built, environment, expected, tmp_path):
 
 def test_an_unpacked_sdist_has_them_beside_the_package(built, expected, tmp_path):
     with tarfile.open(next(built.glob("*.tar.gz"))) as tar:
-        tar.extractall(tmp_path, filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.2 has none
+        tar.extractall(tmp_path)
     (unpacked,) = tmp_path.glob("sandbox_runner-*")
     code = f"import sys; sys.path.insert(0, {str(unpacked)!r})\n{ASK}"
     said = json.loads(call(sys.executable, "-I", "-c", code, cwd=tmp_path.parent))

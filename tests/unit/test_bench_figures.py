@@ -115,7 +115,7 @@ async def test_a_burst_with_a_failed_run_does_not_meet_its_bar(monkeypatch):
     plan = Plan(
         subjects=[subject], baseline=find_baseline(), peers=[], llm_sandbox=False, quick=True, report=print
     )
-    made = await burst._engine(plan, subject, 3, [1e6], pool=False)
+    made = await burst._engine(plan, subject, 3, [1e6], burst._WAYS[0])
     assert (made.met, made.notes, made.values.n) == (False, {"failed": 1}, 3)
     assert made.bar == "all succeed, p50 <= 50 x bare python"
 

@@ -104,7 +104,8 @@ def test_the_attack_is_one(rootfs, outside, attack):
     content = ATTACKS[attack](outside)
     for start, end in ((0, 1), (1, None)):
         with tarfile.open(fileobj=io.BytesIO(archive(*content[start:end]))) as tar:
-            tar.extractall(rootfs, filter="fully_trusted")
+            tar.extraction_filter = lambda member, _: member  # Python 3.11.2 has no filters
+            tar.extractall(rootfs)
     assert state(outside) != before
 
 

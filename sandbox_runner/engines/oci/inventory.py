@@ -23,9 +23,14 @@ def remove_runs(runs: Iterable[LiveRun]) -> list[LiveRun]:
     return [run for run in runs if remove(Bundle(run.instance, run.container_id))]
 
 
-def remove_instance(instance: str) -> None:
-    """Kills and removes all that the runner ``instance`` made, also what it was about to make. Blocks."""
-    for bundle in find_bundles(instance=instance):
+def remove_instance(instance: str, seen: set[Bundle]) -> None:
+    """Kills and removes all that the runner ``instance`` made, also what it was about to make. Blocks.
+
+    Adds to ``seen``, and removes what is in it once more: a runtime that was still starting a container can
+    have written its state after that was removed.
+    """
+    seen.update(find_bundles(instance=instance))
+    for bundle in seen:
         remove(bundle)
     forget_instance(instance)
 
