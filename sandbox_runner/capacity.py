@@ -83,14 +83,14 @@ class Capacity:
         return place.wanted
 
     async def spare(self) -> Room:
-        """What is left beside the sandboxes that run; nothing where others wait for it."""
+        """What is left beside those that run: no place where others wait, no memory where they wait for it."""
         await self._know_room()
         assert self._room is not None
+        places = max(0, self._room.sandboxes - len(self._held))
+        memory = max(0, self._room.memory - self._memory())
         if self._queues:
-            return Room(0, 0)
-        return Room(
-            max(0, self._room.sandboxes - len(self._held)), max(0, self._room.memory - self._memory())
-        )
+            return Room(0, 0 if places else memory)
+        return Room(places, memory)
 
     async def most(self) -> int:
         """How many sandboxes may run at once."""

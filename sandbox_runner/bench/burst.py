@@ -28,11 +28,11 @@ class _Pool:
     waiting: int | None = None
 
 
-_WAYS = (_Pool("no pool", 0), _Pool("pool", 8), _Pool("32 waiting", 32, 32))
+_WAYS = (_Pool("no pool", 0), _Pool("pool", 8), _Pool("64 waiting", 64, 64))
 
 
 async def measure_burst(plan: Plan) -> list[Figure]:
-    """Each engine without a pool, with one that knows no demand, with a third waiting; the peers once."""
+    """Each engine without a pool, with one that knows no demand, with two thirds waiting; the peers once."""
     size = plan.times(100, 20)
     bare = (await take_turns({BARE: peer_turn(plan.baseline)}, plan.times(50, 5)))[BARE]
     figures = [figure("burst", BARE, bare, variant="one at a time", baseline=bare)]

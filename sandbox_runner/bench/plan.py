@@ -19,7 +19,7 @@ from sandbox_runner.runner import Runner
 
 ENGINES = ("docker", "docker+runsc", "oci+crun", "oci+runc", "oci+runsc")
 CRUN = "oci+crun"
-LITTLE_MEMORY = 128 << 20  # bytes, of each of many that wait: their limits together have to fit this machine
+LITTLE_MEMORY = 64 << 20  # bytes, of each of many that wait: their limits together have to fit this machine
 Turn = Callable[[], Awaitable[float]]
 _GONE_TIME = 30.0  # seconds for containers to be removed between two turns
 _FILLING_TIME = 60.0  # seconds for those that a pool is to hold to be ready

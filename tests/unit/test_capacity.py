@@ -120,3 +120,24 @@ async def test_a_place_that_is_being_left_lets_one_more_wait():
             assert places.leave(place).is_set()
             assert log == []
     assert log == ["p"]
+
+
+@pytest.mark.parametrize(
+    ("sandboxes", "memory", "spare"), [(1, 100, Room(0, 40)), (10, 100, Room(0, 0)), (10, 200, Room(8, 80))]
+)
+async def test_memory_is_to_spare_where_others_wait_for_a_place_and_none_where_for_memory(
+    sandboxes, memory, spare
+):
+    places, log = capacity(sandboxes=sandboxes, memory=memory), []
+    async with anyio.create_task_group() as tasks, places.place("p", memory=60):
+        tasks.start_soon(occupy_until_cancelled, places, log)
+        await anyio.wait_all_tasks_blocked()
+        assert await places.spare() == spare
+        assert log == (["q"] if spare.sandboxes else [])
+        tasks.cancel_scope.cancel()
+
+
+async def occupy_until_cancelled(places: Capacity, log: list[str]) -> None:
+    async with places.place("q", memory=60):
+        log.append("q")
+        await anyio.sleep_forever()

@@ -178,3 +178,23 @@ async def test_with_a_pool_the_engine_that_resizes_has_one_kind_for_all_sizes():
         await settled()
         assert len(pool._shelves) == 1
         assert waiting not in engine.live
+
+
+async def test_what_waits_stays_for_those_who_wait_for_a_place():
+    gates = [anyio.Event()]
+    gates[0].set()
+
+    async def answer(_job) -> Reply:
+        await gates[-1].wait()
+        return Reply()
+
+    async with pooled(FakeEngine(answer), room=Room(1, 64 << 30), pool_min=3, pool_max=3) as (runner, pool):
+        await runner.run(REQUEST)
+        await until(pool, lambda: len(pool.waiting) == 3)
+        gates.append(anyio.Event())
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(runner.run, REQUEST)
+            await settled()
+            assert len(pool.waiting) == 2, "one has been taken, and two runs wait for its place"
+            gates[-1].set()
