@@ -21,14 +21,14 @@ _BARS = [Bar("p50", "<=", 50, BARE)]
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """``waiting`` containers before each burst; None: what a pool keeps that has seen one run."""
+    """At ``most`` so many containers wait before each burst: all, where ``full``, else as after one run."""
 
     name: str
     most: int
-    waiting: int | None = None
+    full: bool = False
 
 
-_WAYS = (_Pool("no pool", 0), _Pool("pool", 8), _Pool("64 waiting", 64, 64))
+_WAYS = (_Pool("no pool", 0), _Pool("pool", 8), _Pool("64 waiting", 64, full=True))
 
 
 async def measure_burst(plan: Plan) -> list[Figure]:
@@ -52,7 +52,7 @@ async def _engine(plan: Plan, subject: Subject, size: int, bare: list[float], po
     failed = 0
     values: list[float] = []
     settings = subject.settings(
-        queue_size=size, pool_max=pool.most, pool_min=pool.waiting or 0, memory=LITTLE_MEMORY
+        queue_size=size, pool_max=pool.most, pool_min=pool.most if pool.full else 0, memory=LITTLE_MEMORY
     )
     async with Runner.open(settings, pool=bool(pool.most)) as runner:
 
@@ -65,8 +65,8 @@ async def _engine(plan: Plan, subject: Subject, size: int, bare: list[float], po
 
         await once()
         for _ in range(1 if subject.is_slow else plan.times(3 if subject.has_daemon else 5, 1)):
-            if pool.waiting:
-                await subject.fill(runner, pool.waiting)
+            if pool.full:
+                await subject.fill(runner, pool.most)
             else:
                 await subject.settle(runner, left=pool.most)
             values += await _at_once(once, size)
