@@ -22,7 +22,7 @@ _TMPFS_REMEDY = "The engine ignores the size of a tmpfs: use runc or crun as OCI
 _FILL = Trial(
     program="fill",
     args=("2", json.dumps(_PLACES)),
-    limits=Limits(wall_time=20, memory=128 * _MIB, workspace=8 * _MIB, tmp=4 * _MIB),
+    limits=Limits(wall_time=25, memory=128 * _MIB, workspace=8 * _MIB, tmp=4 * _MIB),
     reports=True,
 )
 
