@@ -159,7 +159,7 @@ def test_a_reader_that_leaves_ends_the_run_quietly(start, containers_of):
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_a_signal_ends_the_run_and_leaves_no_container(start, containers_of, number, status):
-    run = start("run", "-c", READY + "input()")
+    run = start("run", "-c", READY + "__import__('signal').pause()")
     assert run.stdout.readline() == b"ready\n"
     assert [live.state for live in containers_of(run)] == ["running"]
     run.send_signal(number)

@@ -35,11 +35,13 @@ def node_image(image_called) -> str:  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture
-def start_agent(engine: docker.DockerClient, agent_image: str) -> Iterator[StartAgent]:
+def start_agent(engine: docker.DockerClient, request: pytest.FixtureRequest) -> Iterator[StartAgent]:
+    """Where a test names an image, in ``body``, that of these tests is not built for it."""
     containers = []
 
     def start(**changes: Any) -> AgentContainer:
-        containers.append(AgentContainer(engine, agent_image, **changes))
+        image = "" if "body" in changes else request.getfixturevalue("agent_image")
+        containers.append(AgentContainer(engine, image, **changes))
         return containers[-1]
 
     yield start
