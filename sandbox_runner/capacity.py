@@ -83,7 +83,7 @@ class Capacity:
         return place.wanted
 
     async def spare(self) -> Room:
-        """What is left beside those that run; where others wait no place, and no memory if it is that."""
+        """What is left beside those that run; no place where others wait, no memory if they wait for it."""
         await self._know_room()
         assert self._room is not None
         places = max(0, self._room.sandboxes - len(self._held))

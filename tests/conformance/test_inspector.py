@@ -1,6 +1,6 @@
 """The MCP inspector's command line lists and calls every tool, on a pipe and over HTTP, in both eras.
 
-By default each era on one of the two; with SANDBOX_RUNNER_TEST_WHOLE_CORPUS=1 in the environment on both.
+By default each era on one of the two; with SANDBOX_RUNNER_TEST_WHOLE=1 in the environment on both.
 """
 
 import json
@@ -19,7 +19,7 @@ LISTS = ("list_runs", "list_sessions")
 IS_ERROR = 5  # the inspector's exit status for a result that is an error
 
 ERAS = ("legacy", "modern")
-WHOLE = bool(os.environ.get("SANDBOX_RUNNER_TEST_WHOLE_CORPUS"))
+WHOLE = bool(os.environ.get("SANDBOX_RUNNER_TEST_WHOLE"))
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -1,7 +1,7 @@
 """Cells give in a session what they give in IPython: the same output, values, forms of them, and exceptions.
 
 IPython runs them in a container of the same image, beside the same packages. Six notebooks are run, three on
-each engine; with SANDBOX_RUNNER_TEST_WHOLE_CORPUS=1 in the environment all are on both.
+each engine; with SANDBOX_RUNNER_TEST_WHOLE=1 in the environment all are on both.
 """
 
 import importlib.metadata
@@ -24,7 +24,7 @@ NOTEBOOKS = {
     path.stem: re.split(r"^# %%\n", path.read_text(), flags=re.MULTILINE) for path in FOLDER.glob("*.py")
 }
 SAMPLE = ("pandas_frame", "matplotlib_line", "sympy_algebra", "classes", "async_await", "exceptions")
-WHOLE = bool(os.environ.get("SANDBOX_RUNNER_TEST_WHOLE_CORPUS"))
+WHOLE = bool(os.environ.get("SANDBOX_RUNNER_TEST_WHOLE"))
 CHOSEN = {
     "docker": sorted(NOTEBOOKS) if WHOLE else SAMPLE[::2],
     "oci": sorted(NOTEBOOKS) if WHOLE else SAMPLE[1::2],

@@ -1,6 +1,6 @@
 """A program prints and ends alike whether its interpreter was started for it or had waited for it.
 
-Every second program of the corpus is run; with SANDBOX_RUNNER_TEST_WHOLE_CORPUS=1 in the environment all are.
+Every second program of the corpus is run; with SANDBOX_RUNNER_TEST_WHOLE=1 in the environment all are.
 """
 
 import os
@@ -12,7 +12,7 @@ from agent_client import Result, StartAgent
 from program_files import BYTE_PROGRAMS, FOLDER, IMPORTS, read_programs
 from warm_client import Program, run, start
 
-STEP = 1 if os.environ.get("SANDBOX_RUNNER_TEST_WHOLE_CORPUS") else 2
+STEP = 1 if os.environ.get("SANDBOX_RUNNER_TEST_WHOLE") else 2
 CORPUS = {path.stem: read_programs(path) for path in sorted(FOLDER.glob("*.txt"))} | {
     "bytes": BYTE_PROGRAMS,
     "imports": IMPORTS,
