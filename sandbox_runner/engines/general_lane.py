@@ -50,13 +50,14 @@ class Handles:
 
     ``wait`` returns the exit code when the program has ended, and raises ChannelEnded where the container
     died under it without our doing. ``counts`` is asked every ``interval`` seconds, and once more in the
-    end where they ``last``. ``oom_kills`` counts the processes that were killed for want of memory.
+    end where they ``last``. ``oom_kills`` counts the processes that were killed for want of memory; it is
+    told whether to await news of that, as one may be what ended the program.
     """
 
     start: Callable[[], Awaitable[None]]
     wait: Callable[[], Awaitable[int]]
     counts: Callable[[], Awaitable[Counts]]
-    oom_kills: Callable[[], Awaitable[int]]
+    oom_kills: Callable[[bool], Awaitable[int]]
     kill: Callable[[], Awaitable[None]]
     interval: float
     last: bool = False
@@ -183,9 +184,10 @@ class GeneralLane:
 
     async def _exited(self, exit_code: int) -> Exited:
         progress = self._progress
-        killed = await self._handles.oom_kills()
         status = progress.ended_by or "exited"
-        if status == "exited" and killed and exit_code == KILLED:
+        unexplained = status == "exited" and exit_code == KILLED
+        killed = await self._handles.oom_kills(unexplained)
+        if unexplained and killed:
             status = "out_of_memory"
         hits = {
             "wall_time": int(status == "timed_out"),

@@ -9,7 +9,8 @@ from pathlib import Path
 Fault = Callable[[str], str | None]
 """Asked with a request's first line: "refuse" cuts before the engine sees it, "swallow" cuts its answer.
 
-"lie" answers a wait at once, and the engine never sees it.
+"lie" answers a wait at once, and the engine never sees it. "forget" takes from an inspection that memory
+ran out. "ignore" answers never.
 """
 _LIE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -21,6 +22,7 @@ class _Relay:
         self._engine.connect(str(engine))
         self._fault = fault
         self._swallowing = False
+        self._forgetting = False
 
     def upstream(self) -> None:
         with suppress(OSError):
@@ -32,6 +34,9 @@ class _Relay:
                 if what == "lie":
                     self._client.sendall(_LIE)
                     continue
+                if what == "ignore":
+                    continue
+                self._forgetting = self._forgetting or what == "forget"
                 self._swallowing = self._swallowing or what == "swallow"
                 self._engine.sendall(data)
         with suppress(OSError):
@@ -42,6 +47,8 @@ class _Relay:
             while data := self._engine.recv(65536):
                 if self._swallowing:
                     break
+                if self._forgetting:
+                    data = data.replace(b'"OOMKilled":true', b'"OOMKilled":null')  # as long as it was
                 self._client.sendall(data)
         self.close()
 

@@ -14,7 +14,7 @@ from sandbox_runner.engines.docker.begin import Beginning
 from sandbox_runner.engines.docker.calls import Caller
 from sandbox_runner.engines.docker.channel import Channel, open_channel
 from sandbox_runner.engines.docker.demux import DemuxedChannel, DemuxedStreams
-from sandbox_runner.engines.docker.faults import repeatable
+from sandbox_runner.engines.docker.oom import ran_out_of_memory
 from sandbox_runner.engines.docker.resizing import set_memory
 from sandbox_runner.engines.general_lane import Counts, GeneralLane, Handles
 from sandbox_runner.errors import ContainerLost, ControlNotEnforced, EngineError, StartFailed
@@ -80,10 +80,7 @@ class DockerContainer:
         await asyncio.shield(self._end)
 
     async def why_lost(self) -> Status:
-        with suppress(ContainerLost):  # it is removed already, which tells nothing
-            if await self._oom_killed():
-                return "out_of_memory"
-        return "signaled"
+        return "out_of_memory" if await self._oom_killed() else "signaled"
 
     async def cpu_time(self) -> float | None:
         return _counts(await self._call(self._stats)).cpu_time
@@ -131,9 +128,8 @@ class DockerContainer:
         stats: dict[str, Any] = self._client.stats(self.id, stream=False, one_shot=True)
         return stats
 
-    async def _oom_killed(self) -> bool:
-        state = await self._call(repeatable(lambda: self._client.inspect_container(self.id)))
-        return bool(state["State"].get("OOMKilled"))
+    async def _oom_killed(self, *, await_news: bool = True) -> bool:
+        return await self._call(lambda: ran_out_of_memory(self._client, self.id, await_news=await_news))
 
     def _handles(self) -> Handles:
         client, container_id, call = self._client, self.id, self._call
@@ -143,10 +139,8 @@ class DockerContainer:
             await call(wait.post)
             await call(self._beginning.start)
 
-        async def oom_kills() -> int:
-            with suppress(ContainerLost):
-                return int(await self._oom_killed())
-            return 0
+        async def oom_kills(await_news: bool) -> int:
+            return int(await self._oom_killed(await_news=await_news))
 
         async def kill() -> None:
             with suppress(ContainerLost, StartFailed):  # it ended by itself in the meantime

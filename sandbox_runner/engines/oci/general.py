@@ -158,7 +158,7 @@ class ForeignContainer:
             peak_memory=cgroups.peak_memory(self._means.hierarchies, self._path),
         )
 
-    async def _oom_kills(self) -> int:
+    async def _oom_kills(self, _await_news: bool) -> int:  # the kernel has counted it by the end
         return cgroups.oom_kills(self._means.hierarchies, self._path)
 
     def _look(self) -> None:
