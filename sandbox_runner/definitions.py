@@ -48,7 +48,7 @@ def _folders() -> dict[str, Path]:
 
 
 def has_agent(name: str) -> bool:
-    """Whether programs run in the image ``name``; the base is only built on."""
+    """Whether programs run in the image ``name``; the base, which has PID 1 for all, is only built on."""
     return name != BASE
 
 
@@ -67,16 +67,20 @@ def image_files(name: str) -> dict[str, bytes]:
     return _contents(_folders()[name])
 
 
-def agent_files() -> dict[str, bytes]:
-    """The agent's source files, by path in its folder, in a fixed order."""
+def agent_files(name: str) -> dict[str, bytes]:
+    """What the image ``name`` is built from of the agent, by path in its folder, in a fixed order.
+
+    The base has the source of PID 1, which is C; the others have what is Python.
+    """
     folder = agent_folder()
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.py"))}
+    found = folder.glob("pid1/*.[ch]") if name == BASE else folder.rglob("*.py")
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(found)}
 
 
 @cache
-def agent_digest() -> str:
-    """SHA-256 of the agent's source: an image with another one may speak another protocol."""
-    return _digest(agent_files())
+def agent_digest(name: str) -> str:
+    """SHA-256 of what the image ``name`` has of the agent: another one may speak another protocol."""
+    return _digest(agent_files(name))
 
 
 @cache
@@ -85,7 +89,7 @@ def definition_digest(name: str) -> str:
 
     Raises FileNotFoundError where there is no such image.
     """
-    parent = b"" if name == BASE else definition_digest(BASE).encode()
+    parent = (agent_digest(BASE) if name == BASE else definition_digest(BASE)).encode()
     return _digest({"": parent, **image_files(name)})
 
 
@@ -102,7 +106,7 @@ def identity(name: str) -> dict[str, str]:
     """
     labels = {LABEL_IMAGE: name, LABEL_DEFINITION: definition_digest(name)}
     if has_agent(name):
-        labels[LABEL_AGENT] = agent_digest()
+        labels[LABEL_AGENT] = agent_digest(name)
     return labels
 
 

@@ -9,7 +9,7 @@ from sandbox_runner.spec import Rlimit
 
 _MIB = 1 << 20
 
-AGENT_ARGV = ("/usr/bin/python3", "-I", "-S", "-B", "/usr/lib/sandbox-runner/agent/pid1.py")
+AGENT_ARGV = ("/usr/lib/sandbox-runner/pid1",)
 COMMAND_IMAGE = "shell"
 HOSTNAME = "sandbox"
 

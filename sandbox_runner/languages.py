@@ -15,7 +15,7 @@
     packages = ["numpy"]                         what is installed, for people to read
     env = { PYTHONUNBUFFERED = "1" }             environment of each run
     agent_env = { MPLBACKEND = "module://ours" } and what is added in images with our agent
-    warm = "fork"                                how its interpreter can be up before there is a job
+    warm = "import"                              how its interpreter can be up before there is a job
     preload = ["numpy"]                          modules that it then has imported already
     installer = "pip"                            what installs packages for a run that names some
     image = "python"                             the folder of its image, where that is another
@@ -28,18 +28,19 @@
 `compile` has limits of its own, and its output is apart from the program's; what it leaves in the
 workspace `run` finds there. Where it does not exit with 0 `run` is not run.
 
-With `warm` an interpreter waits for a program that takes no arguments: "fork" makes it a fork of PID 1,
-which is Python and divides itself (see `agent.usercustomize`), and in a session it becomes the kernel;
-"start" has the agent start the command `run`, which must read a byte from descriptor 1000 before it looks
-at the program. `preload` goes with "fork"; each module costs every waiting container its memory, and must
-neither print nor look at the workspace as it is imported.
+With `warm` an interpreter waits for a program that takes no arguments: PID 1 starts the command `run`, which
+must read a byte from descriptor 62, and close that and 63, before it looks at the program ("start"). With
+"import" it waits in the last import of its start (see `agent.usercustomize`), and in a session it becomes the
+kernel, which then is the same interpreter with a folder as its only argument. `preload` goes with that; each
+module costs every waiting container its memory, and must neither print nor look at the workspace as it is
+imported.
 
 What `function` runs finds a JSON text on descriptor 3, calls the code's function `execute`
 with its value, and writes what that returned to descriptor 4, as JSON. What `display` runs writes
 a line of JSON to descriptor 4 for each value that it displays; see `displays`.
 
-What `kernel` runs speaks the protocol of `agent.kernel`. Without one each code of a session is a program
-of its own, which finds the files of those before it.
+What `kernel` runs speaks the protocol of `agent/pid1/kernel.c`. Without one each code of a session is a
+program of its own, which finds the files of those before it.
 """
 
 import re
@@ -57,7 +58,7 @@ from sandbox_runner.requirements import INSTALLERS
 CODE = "{code}"
 ALL = "all"
 USUAL = ("python", "javascript", "typescript", "bash")  # what setup makes ready unless it is told
-FORK, START = WARM = "fork", "start"
+IMPORT, START = WARM = "import", "start"
 
 _NAME = re.compile(r"[a-z][a-z0-9+#_-]*")
 _EXTENSION = re.compile(r"[a-z0-9]+")
@@ -300,8 +301,10 @@ def _check_warm(where: str, language: Language) -> None:
         raise SandboxError(f"{where}: installer must be one of: {', '.join(INSTALLERS)}.")
     if language.warm not in (None, *WARM):
         raise SandboxError(f"{where}: warm must be one of: {', '.join(WARM)}.")
-    if language.preload and language.warm != FORK:
-        raise SandboxError(f"{where}: preload needs warm = {FORK!r}.")
+    if language.preload and language.warm != IMPORT:
+        raise SandboxError(f"{where}: preload needs warm = {IMPORT!r}.")
+    if language.warm == IMPORT and language.kernel and language.kernel[:-1] != language.run[:1]:
+        raise SandboxError(f"{where}: kernel must be {language.run[0]!r} and a folder, as warm = {IMPORT!r}.")
     if not all(_MODULE.fullmatch(name) for name in language.preload):
         raise SandboxError(f"{where}: preload must hold names of modules.")
 

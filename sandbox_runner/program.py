@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sandbox_runner import hardening
 from sandbox_runner.errors import InvalidRequest
-from sandbox_runner.languages import FORK, Language
+from sandbox_runner.languages import IMPORT, Language
 from sandbox_runner.request import InputFile, RunRequest
 from sandbox_runner.spec import WORKSPACE, ArtifactCaps, Image, Job, ResolvedLimits
 
@@ -78,7 +78,13 @@ def pid_1(
     env = {**hardening.BASE_ENV, **_language_env(language, image)}
     if (job.argv, job.env) != (language.run, env) or job.value is not None:
         return plain  # the interpreter that waits could not take it
-    return (language.run if language.warm == FORK else (*hardening.AGENT_ARGV, *language.run)), env
+    return _waiting_argv(language), env
+
+
+def _waiting_argv(language: Language) -> tuple[str, ...]:
+    """PID 1's, with what it starts ahead, and what that can be run with to be a kernel."""
+    kernel = ("-k", language.kernel[-1]) if language.kernel and language.warm == IMPORT else ()
+    return (*hardening.AGENT_ARGV, *kernel, *language.run)
 
 
 def _program(

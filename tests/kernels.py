@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -11,9 +12,34 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox_runner.agent.kernel import CODE, MESSAGES, Messages
-
+CODE, MESSAGES = 3, 4  # the kernel's descriptors
 PATIENCE = 60  # seconds; only a broken kernel is waited for that long
+
+
+class Messages:
+    """What a kernel that keeps to the rules writes: displays, and the ends of jobs."""
+
+    def __init__(self) -> None:
+        self.code = -1  # of the job that has ended
+        self._data = b""
+
+    def begin(self) -> None:
+        self.code = -1
+
+    def feed(self, data: bytes) -> bytes:
+        """The displays that are complete, a line each."""
+        self._data += data
+        displays = b""
+        while found := re.match(rb"(show|done) \d+ (\d+)\n", self._data):
+            end = found.end() + (int(found[2]) if found[1] == b"show" else 0)
+            if end > len(self._data):
+                break
+            if found[1] == b"show":
+                displays += self._data[found.end() : end] + b"\n"
+            else:
+                self.code = int(found[2])
+            self._data = self._data[end:]
+        return displays
 
 
 @dataclass(frozen=True)
@@ -60,7 +86,7 @@ class LocalKernel:
     def __call__(self, code: str, *, stdin: bytes = b"", interrupt_at: bytes | None = None) -> Cell:
         """Runs ``code``; interrupts it once it has printed ``interrupt_at``."""
         self._job += 1
-        self._parser.begin(self._job)
+        self._parser.begin()
         data = code.encode()
         os.write(self._code, b"__run__ %d %d\n" % (self._job, len(data)) + data)
         self.process.stdin.write(stdin)
@@ -83,7 +109,7 @@ class LocalKernel:
                 said = os.read(self._messages, 1 << 16)
                 if not said:
                     break
-                shown += b"".join(bytes(piece) for piece in self._parser.feed(said))
+                shown += self._parser.feed(said)
         for pipe in read:
             while select.select([pipe], (), (), 0)[0] and (data := os.read(pipe, 1 << 16)):
                 read[pipe] += data

@@ -107,13 +107,15 @@ function prepareMain(file) {
   }
 }
 
-// A container that is started ahead has Node wait here, before it looks at anything of the program.
-const BEGIN = 1000;
+// A container that is started ahead has Node wait here, before it looks at anything of the program. It has no answer.
+const BEGIN = 62;
+const ANSWERS = 63;
 
 function waitToBegin() {
   if (process.ppid !== 1 || !fs.existsSync(`/proc/self/fd/${BEGIN}`) || !fs.fstatSync(BEGIN).isFIFO()) return;
   if (!fs.readSync(BEGIN, Buffer.alloc(1))) process.exit(1);
   fs.closeSync(BEGIN);
+  fs.closeSync(ANSWERS);
 }
 
 if (require('node:worker_threads').threadId === 0) waitToBegin();

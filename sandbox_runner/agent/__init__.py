@@ -1,1 +1,1 @@
-"""What runs as PID 1 inside our images. Standard library only; see `protocol`."""
+"""What runs inside our images: PID 1, which is C (`pid1/`), and Python. Both sides speak `protocol`."""

@@ -1,8 +1,10 @@
-"""Which files may be given back: those whose path is plain and fits a pattern. Both sides ask here.
+"""Which files may be given back: those whose path is plain and fits a pattern. The host asks here.
+
+PID 1 has the same rules in `pid1/patterns.c`: a test compares the two.
 
 A path has ``/`` between its parts, and so has a pattern; ``**`` as a part of one is any number of folders.
 
-`fnmatch` would do, at the price of loading `re` into each container.
+`fnmatch` would do, at the price of loading `re` for each run.
 """
 
 MAX_NAME = 255  # bytes, NAME_MAX of Linux
@@ -61,21 +63,6 @@ def fits(path: str, pattern: str) -> bool:
         else:
             return False
     return part == len(parts)
-
-
-def leads_to(folder: str, pattern: str) -> bool:
-    """Whether something below ``folder`` can fit ``pattern``.
-
-    >>> leads_to("plots", "plots/*.png"), leads_to("data", "plots/*.png"), leads_to("data", "**/*.png")
-    (True, False, True)
-    """
-    parts = pattern.split("/")
-    for name, part in zip(folder.split("/"), parts[:-1], strict=False):
-        if part == _ANY_DEPTH:
-            return True
-        if not matches(name, part):
-            return False
-    return parts[-1] == _ANY_DEPTH or folder.count("/") + 1 < len(parts)
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -32,11 +32,11 @@ more is told than whether they are programs.
 A JOB with the flag SESSION leaves the container's other processes alive: its end kills the program's own
 process group only. Where it names a kernel as well, its code is the VALUE, and a kernel of that name runs
 it: a process that the first job for it starts by its command, and that later ones find with all its
-state; see `kernel`. What it displays goes back at once, as RETURNED: JSON lines, of which the last may be
-unfinished. CANCEL, and every limit, first interrupts such a job (SIGINT) and only after `GRACE`, or at a
-second CANCEL, kills its kernel; EXIT tells by ``state_lost`` where one is gone.
+state; see `pid1/kernel.c`. What it displays goes back at once, as RETURNED: JSON lines, of which the last
+may be unfinished. CANCEL, and every limit, first interrupts such a job (SIGINT) and only after `GRACE`, or
+at a second CANCEL, kills its kernel; EXIT tells by ``state_lost`` where one is gone.
 
-Standard library only, and few imports: each costs every run its time to load.
+`pid1/protocol.h` has the same numbers for PID 1. Few imports here: each costs every run its time to load.
 """
 
 from _struct import Struct  # what `struct` wraps
@@ -152,28 +152,6 @@ def pack_strings(strings: list[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def unpack_strings(data: bytes, position: int) -> tuple[list[bytes], int]:
-    """The strings packed at ``position``, and the position after them.
-
-    Raises ProtocolError where ``data`` is too short.
-    """
-    count, position = _u32(data, position)
-    strings = []
-    for _ in range(count):
-        length, position = _u32(data, position)
-        if position + length > len(data):
-            raise ProtocolError("a string reaches past its frame")
-        strings.append(data[position : position + length])
-        position += length
-    return strings, position
-
-
-def _u32(data: bytes, position: int) -> tuple[int, int]:
-    if position + 4 > len(data):
-        raise ProtocolError("a frame ends within a number")
-    return int.from_bytes(data[position : position + 4], "big"), position + 4
-
-
 def pack_job(
     *,
     argv: list[bytes],
@@ -198,74 +176,6 @@ def pack_job(
     caps = artifact_count, artifact_size, artifact_bytes
     limits = JOB_LIMITS.pack(flags, wall_time, cpu_time, output, *caps)
     return limits + b"".join(map(pack_strings, ([cwd, kernel], argv, env, artifacts)))
-
-
-class Job:
-    """The payload of JOB: what to run, where, and within which limits.
-
-    ``env`` holds NAME=VALUE strings. ``wall_time`` and ``cpu_time`` are seconds, ``output``
-    is bytes of stdout and stderr together. ``artifacts`` are patterns of paths, in UTF-8, and
-    ``artifact_count``, ``artifact_size`` and ``artifact_bytes`` cap the files that fit one of them.
-    ``kernel`` is the name of the kernel that runs it, or empty; only a ``session`` has any.
-    """
-
-    __slots__ = (
-        "argv", "artifact_bytes", "artifact_count", "artifact_size", "artifacts", "cpu_time", "cwd", "env",
-        "kernel", "output", "session", "wall_time",
-    )  # fmt: skip
-
-    argv: list[bytes]
-    env: list[bytes]
-    cwd: bytes
-    wall_time: float
-    cpu_time: float
-    output: int
-    artifacts: list[bytes]
-    artifact_count: int
-    artifact_size: int
-    artifact_bytes: int
-    session: bool
-    kernel: bytes
-
-
-def unpack_job(data: bytes) -> Job:
-    """What `pack_job` packed.
-
-    Raises ProtocolError where it is not that, or cannot be run.
-    """
-    if len(data) < JOB_LIMITS.size:
-        raise ProtocolError("a JOB is too short")
-    job = Job()
-    flags, job.wall_time, job.cpu_time, job.output, *caps = JOB_LIMITS.unpack_from(data)
-    job.artifact_count, job.artifact_size, job.artifact_bytes = caps
-    folders, position = unpack_strings(data, JOB_LIMITS.size)
-    job.argv, position = unpack_strings(data, position)
-    job.env, position = unpack_strings(data, position)
-    job.artifacts, position = unpack_strings(data, position)
-    if position != len(data) or len(folders) != 2 or not job.argv or flags & ~SESSION:
-        raise ProtocolError("a JOB is malformed")
-    job.cwd, job.kernel = folders
-    job.session = bool(flags & SESSION)
-    _check_job(job)
-    return job
-
-
-def _check_job(job: Job) -> None:
-    for seconds in (job.wall_time, job.cpu_time):
-        if not 0 < seconds <= MAX_SECONDS:  # nor is it, where it is not a number
-            raise ProtocolError(f"a JOB with a limit of {seconds} seconds")
-    if job.kernel and not job.session:
-        raise ProtocolError("a JOB with a kernel outside a session")
-    for string in (job.cwd, *job.argv, *job.env):
-        if b"\0" in string:
-            raise ProtocolError("a JOB with a NUL byte in a string")
-    for string in job.env:
-        if string.find(b"=") < 1:
-            raise ProtocolError("a JOB with an environment string that is not NAME=VALUE")
-    try:
-        b"\n".join(job.artifacts).decode()
-    except UnicodeDecodeError:
-        raise ProtocolError("a JOB with a pattern that is not UTF-8") from None
 
 
 class Exit:

@@ -42,7 +42,8 @@ def admit(
     compiled = language if request.code is not None else None  # a command runs as it is
     before = compiler(compiled, job)
     argv, env = pid_1(request, language, image, job)
-    preload = language.preload if language and argv == language.run else ()
+    waits = image.agent and argv != hardening.AGENT_ARGV
+    preload = language.preload if language and waits else ()
     spec = _spec(
         policy, request, principal, image, placement, container_limits(limits, compiled),
         argv=argv, env=env, cwd=job.cwd, preload=preload,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sandbox_runner import hardening
 from sandbox_runner.errors import InvalidRequest
-from sandbox_runner.languages import FORK, Language
+from sandbox_runner.languages import IMPORT, Language
 from sandbox_runner.policy.admission import admit, compiler
 from sandbox_runner.policy.checks import check
 from sandbox_runner.policy.rules import Policy, artifact_caps
@@ -35,7 +35,7 @@ def admit_session(
             "use one of our images."
         )
     spec = admit(policy, request, principal, language=language, image=image, placement=placement).spec
-    waits = language is not None and language.kernel is not None and language.warm == FORK
+    waits = language is not None and language.kernel is not None and language.warm == IMPORT
     seconds = math.ceil(cpu_time) + hardening.RLIMIT_CPU_GRACE
     deadline = placement.created + math.ceil(ttl) + hardening.LEASE_GRACE
     return replace(

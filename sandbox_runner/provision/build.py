@@ -50,8 +50,7 @@ def our_build(name: str, *, parent: Base | None, repository: str = definitions.R
     """
     files = dict(definitions.image_files(name))
     labels = definitions.identity(name)
-    if definitions.has_agent(name):
-        files |= {f"agent/{path}": data for path, data in definitions.agent_files().items()}
+    files |= {f"agent/{path}": data for path, data in definitions.agent_files(name).items()}
     if parent is not None:
         labels[definitions.LABEL_PARENT] = parent.id
     return Build(

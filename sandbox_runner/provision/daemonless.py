@@ -116,7 +116,7 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
 
 def _copy(name: str, rootfs: Path, words: list[str]) -> None:
     files = dict(definitions.image_files(name))
-    files |= {f"agent/{path}": data for path, data in definitions.agent_files().items()}
+    files |= {f"agent/{path}": data for path, data in definitions.agent_files(name).items()}
     *sources, destination = words
     target = rootfs / destination.lstrip("/")
     for source in sources:

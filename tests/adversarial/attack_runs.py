@@ -16,25 +16,18 @@ import anyio
 import psutil
 from anyio import to_thread
 from docker.errors import NotFound
+from weakened import UNSEALED, weakened_argv
 
 from sandbox_runner import Config, InputFile, Limits, Principal, Runner, RunRequest, RunResult
 from sandbox_runner.engines.docker.connection import connect
 from sandbox_runner.errors import SandboxError
-from sandbox_runner.hardening import AGENT_ARGV, LABEL_PRINCIPAL
+from sandbox_runner.hardening import LABEL_PRINCIPAL
 from sandbox_runner.request import Stdin
 from sandbox_runner.spec import ContainerSpec
 
 ATTACKS = Path(__file__).with_name("attacks")
 Change = Callable[[ContainerSpec], ContainerSpec]
 
-_WEAKENED = """
-import sys
-sys.path.insert(0, "/usr/lib/sandbox-runner")
-{}
-from agent.loop import main
-main()
-"""
-UNSEALED = "import agent.seal; agent.seal.undumpable = lambda: True"
 NO_FILTER = "no filter"
 IN = "GOT IN"
 PATIENT = Limits(wall_time=60)  # no attack is ended by the clock unless it is meant to be
@@ -46,11 +39,10 @@ def _of_user(spec: ContainerSpec, uid: int) -> ContainerSpec:
     return replace(spec, uid=uid, gid=uid, tmpfs=owned)
 
 
-def weakened(spec: ContainerSpec, code: str) -> ContainerSpec:
-    """``spec`` with a PID 1 that executes ``code`` before it begins; the agent's own where there is none."""
-    if not code:
-        return spec
-    return replace(spec, argv=(*AGENT_ARGV[:-1], "-c", _WEAKENED.format(code)))
+def weakened(spec: ContainerSpec, changes: Iterable[tuple[str, str]]) -> ContainerSpec:
+    """``spec`` with a PID 1 built from a source with these changes; our own where there are none."""
+    changes = tuple(changes)
+    return replace(spec, argv=(*weakened_argv(*changes), *spec.argv[1:])) if changes else spec
 
 
 # What is taken away, by name. Nothing here may let an attack of this folder change the host.

@@ -6,7 +6,8 @@ Each is made twice on each engine: as it is, and in a container whose PID 1 lack
 from contextlib import asynccontextmanager
 
 import pytest
-from attack_runs import ATTACKS, IN, PATIENT, UNSEALED, Attack, told, weakened
+from attack_runs import ATTACKS, IN, PATIENT, Attack, told, weakened
+from weakened import UNSEALED
 
 from sandbox_runner import Config, InputFile, Limits, Runner
 
@@ -18,16 +19,16 @@ BRIEF = Limits(wall_time=1)
 
 
 class Weakened:
-    """An engine that weakens the PID 1 of each container by ``code``."""
+    """An engine that weakens the PID 1 of each container by ``changes`` of its source."""
 
-    def __init__(self, engine, code):
-        self._engine, self._code = engine, code
+    def __init__(self, engine, changes):
+        self._engine, self._changes = engine, changes
 
     def __getattr__(self, name):
         return getattr(self._engine, name)
 
     def create(self, spec):
-        return self._engine.create(weakened(spec, self._code))
+        return self._engine.create(weakened(spec, self._changes))
 
 
 @pytest.fixture(params=["docker", "oci"])
@@ -37,7 +38,7 @@ def engine(request) -> str:
 
 @asynccontextmanager
 async def opened(engine, without):
-    """A session whose PID 1 lacks what the code ``without`` takes from it."""
+    """A session whose PID 1 lacks what the changes ``without`` take from it."""
     async with Runner.open(Config(engine=engine)) as runner:
         # Runner.open chooses the engine; there is no setting to weaken it, and there shall be none.
         runner._engine = Weakened(runner._engine, without)
@@ -51,7 +52,7 @@ async def goes_on(session) -> bool:
     return (result.status, result.stdout, result.stderr) == ("exited", "on\n", "")
 
 
-@pytest.mark.parametrize(("without", "answer"), [("", "EACCES"), (UNSEALED, IN)], ids=["", "unsealed"])
+@pytest.mark.parametrize(("without", "answer"), [((), "EACCES"), (UNSEALED, IN)], ids=["", "unsealed"])
 async def test_neither_a_kernel_nor_a_command_gets_into_pid_1(engine, without, answer, nothing_left):
     attack = Attack(file="pid_1.py")
     files = [InputFile(name, (ATTACKS / name).read_bytes()) for name in (attack.file, "attempts.py")]
@@ -66,11 +67,7 @@ async def test_neither_a_kernel_nor_a_command_gets_into_pid_1(engine, without, a
         assert {name: told(result)[name] for name in SEALED} == answers
 
 
-LEFT_OPEN = """
-import posix, agent.seal
-posix.dup2(1, 200)
-agent.seal.close_inherited = lambda: None
-"""
+LEFT_OPEN = [("close_inherited();\n    umask", "dup2(1, 200);\n    umask")]
 CHANNEL = 'os.open("/proc/1/fd/1", os.O_WRONLY)'  # how the attack gets it on Docker
 
 
@@ -84,7 +81,7 @@ async def test_a_kernel_forges_no_path_of_a_file_that_comes_back(
 ):
     code = Attack(file="forged_paths.py").request().code.replace(CHANNEL, channel)
     helper = InputFile("attempts.py", (ATTACKS / "attempts.py").read_bytes())
-    async with opened(engine, "") as session:
+    async with opened(engine, ()) as session:
         result = await session.run(code, files=[helper], artifacts=["**"])
         assert (told(result), result.artifacts) == ({"descriptor 1": refusal}, ())
         assert await goes_on(session)
@@ -95,16 +92,10 @@ async def test_a_kernel_forges_no_path_of_a_file_that_comes_back(
         assert (result.status, result.reason, result.artifacts) == ("signaled", "sandbox_broken", ())
 
 
-ANY_JOB = """
-import agent.kernel
-def read(self, words):
-    if words[0] == b"done":
-        self.code = int(words[2])
-agent.kernel.Messages._read = read
-"""
+ANY_JOB = [("return job == messages->job && number < CODES;", "return true;")]
 
 
-@pytest.mark.parametrize("without", ["", ANY_JOB], ids=["", "the end of any job"])
+@pytest.mark.parametrize("without", [(), ANY_JOB], ids=["", "the end of any job"])
 async def test_a_kernel_ends_no_job_but_its_own(engine, without, nothing_left):
     """It says of another job that it is done, and goes on."""
     async with opened(engine, without) as session:
@@ -117,14 +108,7 @@ async def test_a_kernel_ends_no_job_but_its_own(engine, without, nothing_left):
             assert await goes_on(session)
 
 
-UNBOUNDED = """
-import agent.kernel
-begin = agent.kernel.Messages.begin
-def boundless(self, job):
-    begin(self, job)
-    self._room = 1 << 60
-agent.kernel.Messages.begin = boundless
-"""
+UNBOUNDED = [("messages->room = MAX_RETURNED;", "messages->room = (size_t)1 << 60;")]
 FLOOD = """
 import os
 line = b"x" * 65_000 + b"\\n"
@@ -136,7 +120,7 @@ for _ in range(300):
 """
 
 
-@pytest.mark.parametrize("without", ["", UNBOUNDED], ids=["", "a bound"])
+@pytest.mark.parametrize("without", [(), UNBOUNDED], ids=["", "a bound"])
 async def test_a_kernel_floods_nobody_with_displays(engine, without, nothing_left):
     async with opened(engine, without) as session:
         result = await session.run(FLOOD)
@@ -147,11 +131,13 @@ async def test_a_kernel_floods_nobody_with_displays(engine, without, nothing_lef
             assert await goes_on(session)
 
 
-PATIENT_WITH_THE_MUTE = "import agent.kernel_run; agent.kernel_run.KernelRun._mute = lambda self: None"
+PATIENT_WITH_THE_MUTE = [
+    ("drop_code(run);\n    run->mute_end = end < run->mute_end ? end : run->mute_end;", "")
+]
 
 
 @pytest.mark.parametrize(
-    ("without", "status"), [("", "signaled"), (PATIENT_WITH_THE_MUTE, "timed_out")], ids=["", "its end"]
+    ("without", "status"), [((), "signaled"), (PATIENT_WITH_THE_MUTE, "timed_out")], ids=["", "its end"]
 )
 async def test_a_kernel_that_closes_its_descriptors_is_not_waited_for(engine, without, status, nothing_left):
     async with opened(engine, without) as session:
@@ -160,7 +146,7 @@ async def test_a_kernel_that_closes_its_descriptors_is_not_waited_for(engine, wi
         assert (result.status, result.state_lost) == (status, True)
 
 
-LEFT_ALONE = "import agent.kernel_run; agent.kernel_run.kill_session = lambda program: None"
+LEFT_ALONE = [("signal_group(program, SIGKILL);\n    each_process(kill_of_session, &session);", "")]
 FORKING = """
 import os
 reader, writer = os.pipe()  # which the exec closes
@@ -172,7 +158,7 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize("without", ["", LEFT_ALONE], ids=["", "a kill of its session"])
+@pytest.mark.parametrize("without", [(), LEFT_ALONE], ids=["", "a kill of its session"])
 async def test_a_kernel_that_forks_and_exits_leaves_no_process(engine, without, nothing_left):
     count = 'cat /proc/[0-9]*/cmdline | tr "\\0" "\\n" | grep -cx [s]leep'
     async with opened(engine, without) as session:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+from weakened import UNSEALED, weakened_argv
+
 from sandbox_runner.capacity import Capacity, Room
 from sandbox_runner.config import Config
 from sandbox_runner.engines.docker import begin, mapping
@@ -22,13 +24,6 @@ from sandbox_runner.watchdog import guarded
 INSTANCE = f"doctor-test-{os.getpid()}"
 NETWORK = f"sandbox-runner-doctor-test-{os.getpid()}"  # a network of the engine that the tests make
 MIB = 1 << 20
-
-# The agent as it would be if sealing it had failed and it did not say so.
-UNSEALED_AGENT = (
-    "/usr/bin/python3", "-I", "-S", "-B", "-c",
-    "import sys; sys.path.insert(0, '/usr/lib/sandbox-runner')\n"
-    "from agent import loop; loop.undumpable = lambda: True; loop.main()",
-)  # fmt: skip
 
 
 def unchanged(value):
@@ -210,7 +205,7 @@ CONTROLS = {
     ),
     "proc.no_privilege/masked": field("proc.no_privilege/masked", masked_paths=()),
     "proc.no_privilege/settings": field("proc.no_privilege/settings", readonly_paths=()),
-    "proc.no_privilege/agent": field("proc.no_privilege/agent", argv=UNSEALED_AGENT),
+    "proc.no_privilege/agent": field("proc.no_privilege/agent", argv=weakened_argv(*UNSEALED)),
     "res/open_files": Without(red=red("res/open_files"), spec=more_files),
     "res/process": field("res/process", rlimits=(Rlimit("nofile", 1024, 1024),)),
     "res/swap": host("res/swap", MemorySwap=-1),

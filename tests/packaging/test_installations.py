@@ -25,7 +25,7 @@ from sandbox_runner.definitions import agent_digest, definition_digest, image_na
 from sandbox_runner.languages import load_languages
 print(json.dumps({
     "images": {name: definition_digest(name) for name in image_names()},
-    "agent": agent_digest(),
+    "agent": {name: agent_digest(name) for name in image_names()},
     "languages": [language.name for language in load_languages()],
     "profiles": sorted(path.name for path in asset_folder("seccomp").glob("*.json")),
     "folder": str(asset_folder("images")),

@@ -23,7 +23,7 @@ def checkout(tmp_path):
 def digests(checkout: Path) -> dict[str, str]:
     code = (
         "import json; from sandbox_runner.definitions import *; print(json.dumps("
-        "{'agent': agent_digest()} | {name: definition_digest(name) for name in image_names()}))"
+        "{'agent': agent_digest('python')} | {name: definition_digest(name) for name in image_names()}))"
     )
     command = [sys.executable, "-B", "-c", code]
     shown = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
@@ -51,6 +51,12 @@ def test_a_change_of_the_base_makes_every_image_older(checkout):
 def test_a_change_of_the_agent_is_seen_apart_from_the_definitions(checkout):
     assert changed(checkout, "sandbox_runner/agent/protocol.py") == {"agent"}
     assert changed(checkout, "sandbox_runner/agent/another.py") == {"agent"}
+
+
+@pytest.mark.parametrize("path", ["main.c", "pid1.h", "another.c"])
+def test_a_change_of_pid_1_makes_every_image_older(checkout, path):
+    every = set(definitions.image_names())
+    assert changed(checkout, f"sandbox_runner/agent/pid1/{path}", "\n/* changed */\n") == every
 
 
 @pytest.mark.parametrize(
@@ -93,8 +99,9 @@ def test_an_image_with_another_or_no_value_in_one_of_our_labels_is_not_current(l
     assert not definitions.is_current({name: value for name, value in labels.items() if name != label})
 
 
-def test_the_base_has_no_agent_and_what_runs_programs_has():
+def test_the_base_has_pid_1_and_what_runs_programs_the_rest_of_the_agent():
     assert definitions.LABEL_AGENT not in definitions.identity("base")
+    assert b"COPY agent/pid1 " in definitions.image_files("base")["Dockerfile"]
     for name in definitions.image_names()[1:]:
         assert definitions.LABEL_AGENT in definitions.identity(name)
         assert b"COPY agent /usr/lib/sandbox-runner/agent\n" in definitions.image_files(name)["Dockerfile"]

@@ -28,9 +28,11 @@ def admitted(definition: Language | None = None, *, agent: bool = True, **reques
     )
 
 
-def test_python_code_is_run_by_the_container_s_own_command_in_its_own_environment():
+def test_python_code_is_run_by_what_pid_1_has_started_in_its_own_environment():
     result = admitted(stdin=b"x", artifacts=["*.png"])
-    assert result.spec.argv == result.job.argv == ("python3", "main.py")
+    kernel = ("-k", "/usr/lib/sandbox-runner/kernel")  # what else that interpreter could be
+    assert result.spec.argv == (*hardening.AGENT_ARGV, *kernel, "python3", "main.py")
+    assert result.job.argv == ("python3", "main.py")
     assert list(result.spec.env.items()) == list(result.job.env.items())
 
 
@@ -57,7 +59,7 @@ def test_modules_are_loaded_ahead_only_where_an_interpreter_waits():
     assert admitted(python, args=("x",)).spec.preload == ()
 
 
-def test_javascript_is_run_by_what_the_agent_has_started():
+def test_javascript_is_run_by_what_pid_1_has_started():
     result = admitted(language="javascript")
     assert result.spec.argv == (*hardening.AGENT_ARGV, *result.job.argv)
     assert list(result.spec.env.items()) == list(result.job.env.items())
@@ -82,7 +84,8 @@ def session(language: str) -> tuple[ContainerSpec, Job]:
 
 def test_in_a_python_session_what_waits_can_be_the_kernel():
     spec, job = session("python")
-    assert spec.argv == ("python3", "main.py")
+    assert spec.argv[-2:] == ("python3", "main.py")
+    assert spec.argv[2] == job.argv[1]
     assert (job.argv, list(job.env.items())) == (
         find_language("python").kernel,
         list(spec.env.items()),

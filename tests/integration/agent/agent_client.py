@@ -1,73 +1,24 @@
-"""Talks to the agent in a real container: an image with it, a container around it, frames to and fro.
+"""Talks to the agent in a real container: a container around it, frames to and fro.
 
-The engine is the one that `docker.from_env` finds; the image is built on that of images/base, or on
-SANDBOX_RUNNER_TEST_BASE, a Debian image with python3 that the engine already has.
+The engine is the one that `docker.from_env` finds.
 """
 
-import io
 import os
-import tarfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import docker
 
-import sandbox_runner.agent
 from sandbox_runner.agent import protocol
-from sandbox_runner.definitions import image_tag
 from sandbox_runner.engines.docker.demux import Demux
 from sandbox_runner.engines.docker.removal import state_of
+from sandbox_runner.hardening import AGENT_ARGV
 
-IMAGE = "agent-exp:1"
 UID = 31234
 PATIENCE = 60  # seconds for a frame; only a broken agent is waited for that long
-SEALED = "/usr/lib/sandbox-runner/agent"
-UNSEALED = "/usr/lib/unsealed/agent"  # a copy whose prctl only asks: what the sealing is compared with
 PYTHON = ("/usr/bin/python3", "-I", "-c")
-
-_DOCKERFILE = """
-FROM {base}
-RUN python3 -c 'import ctypes' || (apt-get update && apt-get install -y --no-install-recommends python3)
-COPY sealed {sealed}
-COPY unsealed {unsealed}
-RUN python3 -m compileall -q --invalidation-mode unchecked-hash {sealed} {unsealed}
-"""
-
-
-def build_image(client: docker.DockerClient) -> str:
-    """Builds the image of these tests, and returns its id."""
-    base = os.environ.get("SANDBOX_RUNNER_TEST_BASE") or image_tag("base")
-    dockerfile = _DOCKERFILE.format(base=base, sealed=SEALED, unsealed=UNSEALED)
-    context = _archive({"Dockerfile": dockerfile.encode(), **_sources()})
-    image, _ = client.images.build(fileobj=context, custom_context=True, tag=IMAGE, rm=True)
-    return str(image.id)
-
-
-def _sources() -> dict[str, bytes]:
-    folder = Path(sandbox_runner.agent.__file__).parent
-    sealed = {path.name: path.read_bytes() for path in sorted(folder.glob("*.py"))}
-    weakened = sealed["seal.py"].replace(b"_PR_SET_DUMPABLE = 4", b"_PR_SET_DUMPABLE = 3")
-    assert weakened != sealed["seal.py"]
-    unsealed = sealed | {"seal.py": weakened}
-    return {
-        f"{name}/{file}": data
-        for name, files in (("sealed", sealed), ("unsealed", unsealed))
-        for file, data in files.items()
-    }
-
-
-def _archive(files: Mapping[str, bytes]) -> io.BytesIO:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    archive.seek(0)
-    return archive
 
 
 @dataclass
@@ -99,7 +50,7 @@ class AgentContainer:
         client: docker.DockerClient,
         image: str,
         *,
-        agent: str = SEALED,
+        pid1: Sequence[str] = AGENT_ARGV,
         body: Mapping[str, Any] | None = None,
         **changes: Any,
     ) -> None:
@@ -108,7 +59,7 @@ class AgentContainer:
         self.id = (
             str(self._api.create_container_from_config(dict(body))["Id"])
             if body
-            else self._create(image, agent, changes)
+            else self._create(image, pid1, changes)
         )
         self._attached = self._api.attach_socket(self.id, {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
         self.socket = self._attached._sock
@@ -118,7 +69,7 @@ class AgentContainer:
         self.messages = b""  # what PID 1 itself wrote to its stderr
         self._api.start(self.id)
 
-    def _create(self, image: str, agent: str, changes: Mapping[str, Any]) -> str:
+    def _create(self, image: str, pid1: Sequence[str], changes: Mapping[str, Any]) -> str:
         owner = f"uid={UID},gid={UID}"
         settings = {
             "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true", "seccomp=unconfined"],
@@ -135,7 +86,7 @@ class AgentContainer:
         host_config["CgroupnsMode"] = cgroupns
         created = self._api.create_container(
             image,
-            ["/usr/bin/python3", "-I", "-S", "-B", f"{agent}/pid1.py"],
+            list(pid1),
             user=f"{UID}:{UID}", working_dir="/workspace", hostname="sandbox", network_disabled=True,
             environment={"SECRET": "of-pid-1"}, stdin_open=True, host_config=host_config,
         )  # fmt: skip

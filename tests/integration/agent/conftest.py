@@ -1,11 +1,11 @@
-"""A real engine, the agent's image, and containers of it that are gone when their test is over."""
+"""A real engine, our images, and containers of them that are gone when their test is over."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import docker
 import pytest
-from agent_client import AgentContainer, StartAgent, build_image
+from agent_client import AgentContainer, StartAgent
 
 
 @pytest.fixture(scope="session")
@@ -16,10 +16,9 @@ def engine() -> Iterator[docker.DockerClient]:
 
 
 @pytest.fixture(scope="session")
-def agent_image(engine: docker.DockerClient) -> Iterator[str]:
-    image = build_image(engine)
-    yield image
-    engine.images.remove(image, force=True)
+def agent_image(image_called) -> str:  # type: ignore[no-untyped-def]
+    """The id of an image with PID 1, Python, and little else."""
+    return image_called("base")
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +35,6 @@ def node_image(image_called) -> str:  # type: ignore[no-untyped-def]
 
 @pytest.fixture
 def start_agent(engine: docker.DockerClient, request: pytest.FixtureRequest) -> Iterator[StartAgent]:
-    """Where a test names an image, in ``body``, that of these tests is not built for it."""
     containers = []
 
     def start(**changes: Any) -> AgentContainer:

@@ -1,12 +1,14 @@
 """The program runs under PID 1's own user id, and yet cannot read, stop or imitate it.
 
-Each attack is run against a copy of the agent that does not seal itself, too: there it succeeds.
+Each attack is run against an agent that does not seal itself, too: there it succeeds.
 """
 
 import pytest
-from agent_client import PYTHON, UNSEALED, AgentContainer, StartAgent
+from agent_client import PYTHON, AgentContainer, StartAgent
+from weakened import UNSEALED_HONESTLY, weakened_argv
 
 from sandbox_runner.agent import protocol
+from sandbox_runner.hardening import AGENT_ARGV
 
 _LIBC = """
 import ctypes, os
@@ -42,12 +44,10 @@ check(libc.syscall(438, os.pidfd_open(1), 1, 0)); print('GOT IN')
     "lowering its OOM rank": "open('/proc/1/oom_score_adj', 'w').write('1000'); print('GOT IN')",
 }  # fmt: skip
 
+FORGED = protocol.Exit(**dict.fromkeys(protocol.Exit.FIELDS, 0) | {"status": 99})
 FORGERY = f"""
-import os, sys
-sys.path.insert(0, '{UNSEALED[: -len("/agent")]}')
-from agent import protocol
-end = protocol.Exit(**dict.fromkeys(protocol.Exit.FIELDS, 0) | {{"status": 99}})
-os.write(os.open('/proc/1/fd/1', os.O_WRONLY), protocol.frame(protocol.EXIT, 1, end.pack()))
+import os
+os.write(os.open('/proc/1/fd/1', os.O_WRONLY), {protocol.frame(protocol.EXIT, 1, FORGED.pack())!r})
 """
 
 UNTOUCHED = ("opening its memory", "tracing it", "process_vm_readv", "taking its descriptor")
@@ -55,7 +55,7 @@ UNTOUCHED = ("opening its memory", "tracing it", "process_vm_readv", "taking its
 
 def test_hello_says_whether_the_agent_is_sealed(start_agent: StartAgent) -> None:
     assert start_agent().greet() == protocol.UNDUMPABLE
-    assert start_agent(agent=UNSEALED).greet() == 0
+    assert start_agent(pid1=weakened_argv(*UNSEALED_HONESTLY)).greet() == 0
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -69,7 +69,7 @@ def test_an_attack_on_pid_1_is_refused(agent: AgentContainer, attack: str) -> No
 def test_the_same_attack_succeeds_on_an_agent_that_is_not_sealed(
     start_agent: StartAgent, attack: str
 ) -> None:
-    agent = start_agent(agent=UNSEALED)
+    agent = start_agent(pid1=weakened_argv(*UNSEALED_HONESTLY))
     agent.greet()
     yama = _yama(agent)
     if attack in UNTOUCHED and yama:
@@ -85,7 +85,7 @@ def _yama(agent: AgentContainer) -> bool:
 
 
 def test_a_forged_exit_reaches_the_host_only_from_an_unsealed_agent(start_agent: StartAgent) -> None:
-    sealed, unsealed = start_agent(), start_agent(agent=UNSEALED)
+    sealed, unsealed = start_agent(), start_agent(pid1=weakened_argv(*UNSEALED_HONESTLY))
     sealed.greet()
     unsealed.greet()
     assert sealed.run([*PYTHON, FORGERY]).end.status == 1
@@ -148,6 +148,6 @@ def test_pid_1_is_preferred_to_the_program_where_memory_runs_out(agent: AgentCon
 
 
 def test_the_agent_refuses_to_be_anything_but_pid_1(agent: AgentContainer) -> None:
-    result = agent.run(["/usr/bin/python3", "-I", "-S", "-B", "/usr/lib/sandbox-runner/agent/pid1.py"])
+    result = agent.run(AGENT_ARGV)
     assert result.end.status == 1
     assert b"PID 1 of a container" in result.stderr

@@ -3,10 +3,9 @@
 import pytest
 from agent_client import AgentContainer, StartAgent
 from test_agent_sealing import ATTACKS, FORGERY
-from warm_client import Program, admission, run, start
+from warm_client import Program, run, start
 
 from sandbox_runner.agent import protocol
-from sandbox_runner.engines.docker.mapping import create_body
 
 SHOWN = Program(b"import os, sys; print(sys.argv, os.getcwd(), list(os.environ)[-1])")
 
@@ -111,7 +110,7 @@ def test_an_attack_by_a_program_that_was_a_part_of_pid_1_is_refused(
 
 def test_a_forged_exit_does_not_reach_the_host(start_agent: StartAgent, python_image: str) -> None:
     container, job = start(start_agent, python_image, warm=True)
-    result = run(container, job, Program(FORGERY.replace("unsealed", "sandbox-runner").encode()))
+    result = run(container, job, Program(FORGERY.encode()))
     assert (result.warm, result.end.status) == (True, 1)
     assert b"PermissionError" in result.stderr
 
@@ -214,11 +213,18 @@ def test_a_bad_preload_ends_the_container(start_agent: StartAgent, python_image:
     assert (kind, payload[0]) == (protocol.FAILED, protocol.STAGE_PROTOCOL)
 
 
-def test_nothing_waits_where_python_would_know_its_streams_for_files(
+def test_another_python_that_has_pipes_of_these_numbers_waits_for_nothing(
     start_agent: StartAgent, python_image: str
 ) -> None:
-    admitted = admission(python_image, "python")
-    body = create_body(admitted.spec) | {"Entrypoint": ["sh", "-c", "exec python3 main.py 2>/tmp/errors"]}
-    container = start_agent(body=body)
-    assert container.greet() == protocol.UNDUMPABLE
-    assert run(container, admitted.job, SHOWN).warm is False
+    program = Program(b"""
+import os, subprocess, sys
+if os.path.exists("again"): sys.exit("again")
+open("again", "w").close()
+begin, answers = os.pipe(), os.pipe()
+os.dup2(begin[0], 62)
+os.dup2(answers[1], 63)
+print(subprocess.run(["python3", "main.py"], pass_fds=(62, 63)).returncode)
+""")
+    container, job = start(start_agent, python_image, warm=True)
+    result = run(container, job, program)
+    assert (result.warm, bytes(result.stdout), bytes(result.stderr)) == (True, b"1\n", b"again\n")
