@@ -10,6 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "sandbox_runner"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+SOURCES = sorted(PACKAGE.rglob("*.[ch]"))
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -28,6 +29,19 @@ def test_a_file_has_at_most_400_lines_and_a_function_60(path):
         n.name for n in ast.walk(tree(path)) if isinstance(n, FUNCTIONS) and n.end_lineno - n.lineno >= 60
     ]
     assert long == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named)
+def test_a_file_in_c_has_at_most_400_lines_and_a_function_60(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    assert all(len(line) <= 120 for line in text.splitlines())
+    assert all(body.count("\n") < 60 for body in re.findall(r"^{$.*?^}$", text, re.MULTILINE | re.DOTALL))
+
+
+def test_pid_1_compiles_without_a_warning():
+    flags = ["-O2", "-Wall", "-Wextra", "-Wshadow", "-Werror", "-D_FORTIFY_SOURCE=2", "-fsyntax-only"]
+    subprocess.run(["gcc", *flags, *(path for path in SOURCES if path.suffix == ".c")], check=True)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=named)

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from sandbox_runner.agent.evidence import Evidence
+from pid1_parts import Parts
 
 V1 = {
     "cpuacct/cpuacct.usage": "{cpu}000\n",
@@ -19,6 +18,7 @@ V2 = {
     "memory.events": "low 0\nhigh 0\nmax 9\noom 8\noom_kill {oom}\noom_group_kill 0\n",
     "pids.events": "max {pids}\n",
 }
+UNKNOWN = -1
 
 
 def _write(root: Path, files: dict[str, str], **counts: int) -> None:
@@ -27,31 +27,47 @@ def _write(root: Path, files: dict[str, str], **counts: int) -> None:
         (root / name).write_text(text.format(**counts))
 
 
+def _counts(parts: Parts) -> tuple[int, ...]:
+    """CPU time, peak memory, OOM kills, refused forks, and whether samples are needed."""
+    return tuple(map(int, parts.hear().split()))
+
+
+def _begin(parts: Parts) -> tuple[int, ...]:
+    parts.say(b"\0\0\0\1e")
+    return _counts(parts)
+
+
+def _again(parts: Parts) -> tuple[int, ...]:
+    parts.say(b"c")
+    return _counts(parts)
+
+
 @pytest.mark.parametrize("layout", [V1, V2], ids=["version 1", "version 2"])
-def test_counts_are_those_since_the_job_began(tmp_path: Path, layout: dict[str, str]) -> None:
+def test_counts_are_those_since_the_job_began(
+    pid1_below: Parts, tmp_path: Path, layout: dict[str, str]
+) -> None:
     _write(tmp_path, layout, cpu=5_000_000, oom=3, pids=4)
-    evidence = Evidence(f"{tmp_path}/")
+    _begin(pid1_below)
     _write(tmp_path, layout, cpu=905_000_000, oom=4, pids=4)
-    assert (evidence.oom_kills(), evidence.pids_refused(), evidence.peak_memory()) == (1, 0, 8192)
-    assert 800e9 < evidence.cpu_time() <= 900e9  # less what this process used meanwhile
-    assert not evidence.needs_samples
+    cpu_time, *others = _again(pid1_below)
+    assert others == [8192, 1, 0, 0]
+    assert 800e9 < cpu_time <= 900e9  # less what this process used meanwhile
 
 
-def test_without_a_peak_the_memory_in_use_is_sampled(tmp_path: Path) -> None:
+def test_without_a_peak_the_memory_in_use_is_sampled(pid1_below: Parts, tmp_path: Path) -> None:
     _write(tmp_path, {name: text for name, text in V2.items() if name != "memory.peak"}, cpu=0, oom=0, pids=0)
-    evidence = Evidence(f"{tmp_path}/")
-    assert evidence.needs_samples
-    assert evidence.peak_memory() is None
-    for current in ("4096", "9000", "100"):
+    assert _begin(pid1_below)[1:] == (4096, 0, 0, 1)
+    for current in ("9000", "100"):
         (tmp_path / "memory.current").write_text(current)
-        evidence.sample()
-    assert evidence.peak_memory() == 9000
+        assert _again(pid1_below)[1] == 9000
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", "oom_kill", "oom_kill x"])
-def test_what_is_missing_or_unreadable_is_none(tmp_path: Path, content: str) -> None:
-    assert Evidence(f"{tmp_path}/").oom_kills() is None
-    (tmp_path / "memory.events").write_text(content)
-    evidence = Evidence(f"{tmp_path}/")
-    assert (evidence.oom_kills(), evidence.pids_refused(), evidence.peak_memory()) == (None, None, None)
-    assert evidence.cpu_time() >= 0
+@pytest.mark.parametrize("content", [None, "", "nonsense", "oom_kill", "oom_kill x"])
+def test_what_is_missing_or_unreadable_is_unknown(
+    pid1_below: Parts, tmp_path: Path, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "memory.events").write_text(content)
+    cpu_time, *others = _begin(pid1_below)
+    assert cpu_time >= 0
+    assert others == [UNKNOWN, UNKNOWN, UNKNOWN, 0]

@@ -1,17 +1,20 @@
-"""The frames: what one side packs the other unpacks, and anything else is a ProtocolError and no more."""
+"""The frames: what one side packs the other unpacks, and anything else is refused and no more."""
 
-import subprocess
-import sys
-from pathlib import Path
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pid1_parts import Broken, Parts
+from weakened import SOURCE
 
-from sandbox_runner.agent import protocol
+from sandbox_runner.agent import patterns, protocol
 from sandbox_runner.agent.protocol import Exit, ProtocolError, Splitter, frame
 
 words = st.binary(max_size=40).map(lambda data: data.replace(b"\0", b"0"))
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20).map(
+    lambda text: text.encode()
+)
 frames = st.tuples(st.integers(0, 255), st.integers(0, 0xFFFF), st.binary(max_size=300))
 seconds = st.floats(min_value=0, max_value=protocol.MAX_SECONDS, exclude_min=True)
 u64 = st.integers(0, (1 << 64) - 2)
@@ -23,7 +26,7 @@ jobs = st.fixed_dictionaries(
         "wall_time": seconds,
         "cpu_time": seconds,
         "output": u64,
-        "artifacts": st.lists(st.text(max_size=20).map(lambda text: text.encode()), max_size=3),
+        "artifacts": st.lists(texts, max_size=3),
         "artifact_count": st.integers(0, 0xFFFFFFFF),
         "artifact_size": u64,
         "artifact_bytes": u64,
@@ -97,15 +100,32 @@ def test_a_header_with_a_byte_set_that_must_be_zero_is_refused() -> None:
         Splitter().feed(protocol.HEADER.pack(protocol.STDOUT, 1, 1, 0))
 
 
+PLAIN = {"argv": [b"x"], "env": [], "cwd": b"/", "wall_time": 1.0, "cpu_time": 1.0, "output": 1}
+PLAIN |= {"artifacts": [], "artifact_count": 0, "artifact_size": 0, "artifact_bytes": 0}
+
+
+def read_by_pid_1(pid1: Parts, payload: bytes) -> dict[str, object]:
+    """What PID 1 makes of a JOB. Raises Broken."""
+    head, _, rest = pid1.call("j", payload).partition(b"\n")
+    wall_time, cpu_time, *numbers, session = head.split()
+    texts = rest.split(b"\0")
+    (cwd, kernel), argv, env, artifacts = ([texts.pop(0) for _ in range(int(texts.pop(0)))] for _ in range(4))
+    names = ("output", "artifact_count", "artifact_size", "artifact_bytes")
+    return {
+        "argv": argv, "env": env, "cwd": cwd, "kernel": kernel, "artifacts": artifacts,
+        "wall_time": float.fromhex(wall_time.decode()), "cpu_time": float.fromhex(cpu_time.decode()),
+        "session": session == b"1", **dict(zip(names, map(int, numbers), strict=True)),
+    }  # fmt: skip
+
+
 @given(jobs)
-def test_a_job_survives_packing(fields: dict) -> None:
-    job = protocol.unpack_job(protocol.pack_job(**fields))
-    assert {name: getattr(job, name) for name in fields} == fields
+def test_pid_1_reads_a_job_as_it_was_packed(pid1: Parts, fields: dict) -> None:
+    assert read_by_pid_1(pid1, protocol.pack_job(**fields)) == fields
 
 
 @given(st.binary(max_size=200) | jobs.map(lambda fields: protocol.pack_job(**fields)), st.data())
-def test_a_job_that_is_damaged_raises_nothing_but_protocol_errors(
-    payload: bytes, data: st.DataObject
+def test_pid_1_refuses_a_job_that_is_damaged_or_reads_one_that_can_be_run(
+    pid1: Parts, payload: bytes, data: st.DataObject
 ) -> None:
     position = data.draw(st.integers(0, len(payload)))
     damaged = (
@@ -114,37 +134,87 @@ def test_a_job_that_is_damaged_raises_nothing_but_protocol_errors(
         + payload[position + data.draw(st.integers(0, 8)) :]
     )
     try:
-        job = protocol.unpack_job(damaged)
-    except ProtocolError:
+        job = read_by_pid_1(pid1, damaged)
+    except Broken:
         return
-    assert job.argv
-    assert 0 < job.wall_time <= protocol.MAX_SECONDS
-    assert 0 < job.cpu_time <= protocol.MAX_SECONDS
-    assert not any(b"\0" in string for string in (job.cwd, *job.argv, *job.env))
+    assert job["argv"]
+    assert 0 < job["wall_time"] <= protocol.MAX_SECONDS
+    assert 0 < job["cpu_time"] <= protocol.MAX_SECONDS
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf"), protocol.MAX_SECONDS * 2])
 @pytest.mark.parametrize("name", ["wall_time", "cpu_time"])
-def test_a_job_needs_finite_positive_times(name: str, limit: float) -> None:
-    fields = {"argv": [b"x"], "env": [], "cwd": b"/", "wall_time": 1.0, "cpu_time": 1.0, "output": 1}
-    fields |= {"artifacts": [], "artifact_count": 0, "artifact_size": 0, "artifact_bytes": 0}
-    with pytest.raises(ProtocolError, match="seconds"):
-        protocol.unpack_job(protocol.pack_job(**(fields | {name: limit})))
+def test_a_job_needs_finite_positive_times(pid1: Parts, name: str, limit: float) -> None:
+    with pytest.raises(Broken, match="seconds"):
+        pid1.call("j", protocol.pack_job(**(PLAIN | {name: limit})))
 
 
-def test_a_kernel_is_for_sessions_alone() -> None:
-    fields = {"argv": [b"x"], "env": [], "cwd": b"/", "wall_time": 1.0, "cpu_time": 1.0, "output": 1}
-    payload = protocol.pack_job(**fields, artifacts=[], kernel=b"python/main")
-    with pytest.raises(ProtocolError, match="outside a session"):
-        protocol.unpack_job(payload)
-    flags = protocol.pack_job(**fields, artifacts=[])[1:]
-    with pytest.raises(ProtocolError, match="malformed"):
-        protocol.unpack_job(b"\x02" + flags)
+def test_a_kernel_is_for_sessions_alone(pid1: Parts) -> None:
+    payload = protocol.pack_job(**PLAIN, kernel=b"python/main")
+    with pytest.raises(Broken, match="outside a session"):
+        pid1.call("j", payload)
+    flags = protocol.pack_job(**PLAIN)[1:]
+    with pytest.raises(Broken, match="malformed"):
+        pid1.call("j", b"\x02" + flags)
 
 
-def test_a_count_of_strings_is_not_believed() -> None:
-    with pytest.raises(ProtocolError, match="within a number"):
-        protocol.unpack_strings(b"\xff\xff\xff\xff", 0)
+@pytest.mark.parametrize("count", [b"\xff\xff\xff\xff", b"\0\0\0\x03"])
+def test_a_count_of_strings_is_not_believed(pid1: Parts, count: bytes) -> None:
+    limits = protocol.pack_job(**PLAIN)[: protocol.JOB_LIMITS.size]
+    with pytest.raises(Broken, match="within a number"):
+        pid1.call("j", limits + count)
+
+
+@given(st.lists(frames, max_size=5), st.integers(1, 70))
+def test_pid_1_takes_the_same_frames_however_they_are_cut(pid1: Parts, sent: list, size: int) -> None:
+    stream = b"".join(frame(kind, job, payload) for kind, job, payload in sent)
+    taken = pid1.call("f", size.to_bytes(4, "big") + stream)
+    assert taken == b"".join(b"%d %d %d\n%s" % (kind, job, len(data), data) for kind, job, data in sent)
+
+
+@given(st.binary(max_size=500), st.integers(1, 50))
+def test_pid_1_refuses_what_the_host_would(pid1: Parts, stream: bytes, size: int) -> None:
+    expected: bytes | None = b""
+    splitter = Splitter()
+    try:
+        for start in range(0, len(stream), size):
+            for kind, job, data in splitter.feed(stream[start : start + size]):
+                expected += b"%d %d %d\n%s" % (kind, job, len(data), data)
+    except ProtocolError:
+        expected = None
+    try:
+        assert pid1.call("f", size.to_bytes(4, "big") + stream) == expected
+    except Broken:
+        assert expected is None
+
+
+def test_a_frame_of_the_greatest_size_is_taken_and_no_greater(pid1: Parts) -> None:
+    largest = frame(protocol.STDIN, 1, bytes(protocol.MAX_PAYLOAD))
+    assert len(pid1.call("f", (1 << 15).to_bytes(4, "big") + largest * 2)) > 2 * protocol.MAX_PAYLOAD
+    with pytest.raises(Broken, match="header"):
+        pid1.call(
+            "f", (1 << 15).to_bytes(4, "big") + frame(protocol.STDIN, 1, bytes(protocol.MAX_PAYLOAD + 1))
+        )
+
+
+def test_both_sides_have_the_same_numbers() -> None:
+    text = (SOURCE / "protocol.h").read_text()
+    theirs = {}
+    for line in re.findall(r"^ *([A-Z_]+ = [^,/]+)", text, re.MULTILINE):
+        name, _, value = line.partition(" = ")
+        theirs[name] = eval(value)
+    causes = re.search(r"NO_CAUSE = -1, ([A-Z_, ]+)", text)
+    stages = re.search(r"enum stage { ([A-Z_, ]+)", text)
+    assert causes
+    assert stages
+    for names in (causes[1], stages[1]):
+        theirs |= {name: number for number, name in enumerate(names.replace(" ", "").split(","))}
+    ours = (
+        vars(protocol) | vars(patterns) | {"HEADER_SIZE": protocol.HEADER.size, "FILE_BEGIN": protocol.FILE}
+    )
+    assert theirs == {name: ours[name] for name in theirs}
+    assert theirs.keys() >= {name for name in vars(protocol) if name.startswith("MAX_")} - {"MAX_SECONDS"}
+    assert len(theirs) > 45
 
 
 @given(ends)
@@ -163,16 +233,3 @@ def test_an_exit_of_any_bytes_raises_nothing_but_protocol_errors(payload: bytes)
         return
     assert 0 <= end.cause <= protocol.CANCELLED
     assert 0 <= end.wall_time <= protocol.MAX_SECONDS
-
-
-def test_loading_the_protocol_loads_hardly_anything_else() -> None:
-    """In the container each import delays every run."""
-    code = f"import sys; sys.path.insert(0, {str(Path(protocol.__file__).parents[1])!r})\n"
-    code += "before = set(sys.modules); import agent.loop; print(*sorted(set(sys.modules) - before))"
-    shown = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code], check=True, capture_output=True, text=True
-    )
-    ours = {f"agent.{path.stem}" for path in Path(protocol.__file__).parent.glob("*.py")}
-    assert (
-        set(shown.stdout.split()) - ours - {"agent", "struct", "_struct", "select", "errno", "time"} == set()
-    )
