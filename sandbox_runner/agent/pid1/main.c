@@ -149,12 +149,8 @@ static void reap_all(void)
     int status;
     bool left;
     for (pid_t pid; (pid = reap(&status, &left));) {
-        if (waiting_has_ended(pid)) {
-            bool loading = waiting_answers() >= 0;
-            waiting_end();
-            if (loading)
-                tell_preloaded(0);
-        }
+        if (waiting_note_ended(pid))
+            tell_preloaded(0);
         kernels_note_ended(pid, status);
         if (runs && run.kernel)
             kernel_run_note_ended(&run, pid);

@@ -211,7 +211,8 @@ uint32_t giveback_omitted(void);
 
 void waiting_start(const char *kernel, char **argv);
 bool waiting_is_there(void);
-bool waiting_has_ended(pid_t pid);
+/* Takes in that a child has been reaped. Whether it was this one, and an answer of it is waited for. */
+bool waiting_note_ended(pid_t pid);
 /* Whether it is worth keeping for a kernel that may come. */
 bool waiting_can_be_kernel(void);
 /* The descriptor to wait for while it imports modules, or -1. */

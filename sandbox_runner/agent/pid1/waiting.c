@@ -52,11 +52,6 @@ bool waiting_is_there(void)
     return waiting.pid > 0;
 }
 
-bool waiting_has_ended(pid_t pid)
-{
-    return waiting.pid > 0 && pid == waiting.pid;
-}
-
 bool waiting_can_be_kernel(void)
 {
     return waiting.pid > 0 && kernel_folder && !loading && !answer_size;
@@ -159,15 +154,30 @@ bool waiting_begin_kernel(const struct job *job, struct program *program, int *c
     return true;
 }
 
+static void close_pipes(void)
+{
+    close_all((int[]){waiting.in, waiting.out, waiting.err}, 3);
+    close_kept(&begin_pipe);
+    close_kept(&answer_pipe);
+}
+
 void waiting_end(void)
 {
     if (waiting.pid <= 0)
         return;
     kill(waiting.pid, SIGKILL);
-    while (waitpid(waiting.pid, NULL, 0) < 0 && errno == EINTR) /* else it has been reaped */
+    while (waitpid(waiting.pid, NULL, 0) < 0 && errno == EINTR)
         continue;
-    close_all((int[]){waiting.in, waiting.out, waiting.err}, 3);
-    close_kept(&begin_pipe);
-    close_kept(&answer_pipe);
+    close_pipes();
     let_go();
+}
+
+bool waiting_note_ended(pid_t pid)
+{
+    if (waiting.pid <= 0 || pid != waiting.pid)
+        return false;
+    bool answers = loading;
+    close_pipes();
+    let_go();
+    return answers;
 }
