@@ -20,8 +20,9 @@ from sandbox_runner.sessions.book import Book
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 PATIENCE = 60  # seconds; nothing waits that long where it works
 # A process of the background that stops itself, and once it is told to goes on to take all memory.
-# It grows by memory of its own alone: what it shares with others counts for the kernel, too, as it chooses.
-STOPPED = """sh -c 'kill -STOP $$; exec tail /dev/zero' &
+# The file takes memory that no process has: PID 1 has next to none, and yet is to be what the kernel chooses.
+STOPPED = """head -c 30m /dev/zero >held
+sh -c 'kill -STOP $$; exec python3 -c "x = bytearray(1 << 30)"' &
 until grep -q '^State:.*stopped' /proc/$!/status; do :; done"""
 
 
