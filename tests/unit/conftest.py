@@ -1,10 +1,14 @@
-"""Parts of PID 1 as a process, built once."""
+"""Parts of PID 1 as a process, built once; and no clock for examples of hypothesis, on a loaded machine."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from pid1_parts import Parts, build, parts
+
+settings.register_profile("without a clock", deadline=None)
+settings.load_profile("without a clock")
 
 
 @pytest.fixture(scope="session")
