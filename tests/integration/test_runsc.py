@@ -241,7 +241,8 @@ async def test_they_do_not_where_the_profile_is_told_as_to_runc(configured, monk
     monkeypatch.setattr(sentry, "adapt", lambda config: None)
     async with Runner.open(configured("oci")) as runner:
         try:
-            ended_well = (await runner.run(RunRequest(command=["python3", "-c", THREADS]))).ok
+            request = RunRequest(command=["python3", "-c", THREADS], limits=Limits(wall_time=10))
+            ended_well = (await runner.run(request)).ok
         except InvalidRequest:
             ended_well = False
     assert not ended_well
