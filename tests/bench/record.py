@@ -131,12 +131,17 @@ def _row(*cells: str) -> str:
 
 
 def joined(kept, measured):
-    """``kept``, with the measures of ``measured`` in the place of its own, and when they were made."""
+    """``kept``, with the figures of ``measured`` in the place of its own, and when they were made.
+
+    Those of engines that were not measured stay as they are.
+    """
     names = sorted({figure["name"] for figure in measured["figures"]})
+    made = {(figure["name"], _column(figure)) for figure in measured["figures"]}
     return {
         **kept,
         "apart": {**kept.get("apart", {}), **dict.fromkeys(names, measured["facts"]["date"])},
-        "figures": [each for each in kept["figures"] if each["name"] not in names] + measured["figures"],
+        "figures": [each for each in kept["figures"] if (each["name"], _column(each)) not in made]
+        + measured["figures"],
     }
 
 

@@ -64,8 +64,12 @@ def test_the_section_tells_the_machine_the_medians_and_whether_bars_are_met():
 
 
 def test_a_measure_made_apart_replaces_its_own_and_says_when():
-    kept = document(figure("cold", "oci+crun"), figure("session", "oci+crun", values={"p50": 9}))
+    kept = document(
+        figure("cold", "oci+crun"),
+        figure("session", "oci+crun", values={"p50": 9}),
+        figure("session", "docker", values={"p50": 7}),
+    )
     shown = section(joined(kept, document(figure("session", "oci+crun", values={"p50": 1.5}))))
     assert "Measured apart: session (2026-01-02 03:04)." in shown
-    assert "| session: a step, until the result, ms | 1.5 (4) |" in shown
+    assert "| session: a step, until the result, ms | 1.5 (4) | 7 (4) |" in shown
     assert "| cold: a fresh container, until the result, ms | 2 (4) |" in shown
