@@ -35,7 +35,7 @@ PROMISES = {
     "job.broken": "A container that dies under its program is a result: signaled, sandbox_broken.",
     "limit.wall_time": "A program that takes longer is `timed_out`.",
     "limit.cpu_time": "A program that computes longer is `cpu_limit`.",
-    "limit.memory": "A program that needs more is `out_of_memory`; a loaded Docker with gVisor may not know.",
+    "limit.memory": "A program that needs more is `out_of_memory`.",
     "limit.output": "A program that prints more is `output_limit`, and no byte more than that arrives.",
     "cancel.ends": "`cancel` ends the program, which is `cancelled`.",
     "cancel.harmless": "`cancel` before a job and twice does no harm.",
