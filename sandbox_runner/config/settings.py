@@ -78,7 +78,7 @@ class Config:
     )
     queue_size: int = _setting(64, COUNT, "Runs that may wait for their turn; more are told to retry later.")
     pool_max: int = _setting(
-        8, COUNT, "Containers that a server keeps waiting for runs to come, at most; 0 means none."
+        32, COUNT, "Containers that a server keeps waiting for runs to come, at most; 0 means none."
     )
     pool_min: int = _setting(0, COUNT, "How many it keeps of each kind that was used, even where idle.")
     pool_idle: float = _setting(300.0, SECONDS, "How long one that no run needed is kept.")

@@ -81,11 +81,11 @@ class Pool:
 
         Raises what the engine raises.
         """
-        await self._give_way()
         while (waiting := await self._take(spec)) is not None:
             try:
                 container = await waiting.take()
                 if container is not None:
+                    await self._give_way()
                     if self.resizes:
                         await container.resize(spec.limits)
                     yield container
@@ -93,6 +93,7 @@ class Pool:
             finally:
                 with anyio.CancelScope(shield=True):
                     await waiting.give_back()
+        await self._give_way()
         async with self._engine.create(spec) as container:
             yield container
 

@@ -198,3 +198,28 @@ async def test_what_waits_stays_for_those_who_wait_for_a_place():
             await settled()
             assert len(pool.waiting) == 2, "one has been taken, and two runs wait for its place"
             gates[-1].set()
+
+
+async def test_a_run_takes_the_one_that_waits_also_where_there_is_memory_for_no_other():
+    gate = anyio.Event()
+
+    async def answer(job) -> Reply:
+        if job.argv == ("sleep",):
+            await gate.wait()
+        return Reply()
+
+    engine = FakeEngine(answer)
+    limit = Limits(memory=64 * MIB)
+    async with pooled(engine, room=Room(8, 3 * 64 * MIB)) as (runner, pool):
+        await runner.run(RunRequest(command=["true"], limits=limit))
+        await until(pool, lambda: bool(pool.waiting))
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(runner.run, RunRequest(command=["sleep"], limits=limit))
+            await until(pool, lambda: len(engine.live) == 3 and bool(pool.waiting))
+            (waiting,) = pool.waiting
+            tasks.start_soon(runner.run, RunRequest(command=["sleep"], limits=limit))
+            await settled()
+            assert waiting in engine.live, "it was taken, not removed for want of memory"
+            assert pool.waiting == []
+            gate.set()
