@@ -16,7 +16,7 @@ from anyio import to_thread
 from sandbox_runner.bench.cold import REQUEST
 from sandbox_runner.bench.peers import PRINTED, PROGRAM, Peer, read_all, spawn
 from sandbox_runner.bench.plan import Subject
-from sandbox_runner.engines.choice import open_engine
+from sandbox_runner.engines.choice import DOCKER, open_engine
 from sandbox_runner.errors import EngineError
 from sandbox_runner.languages import find_language
 from sandbox_runner.placement import Placements
@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 Once = Callable[[int], Awaitable[None]]
 _CGROUP = "sandbox-runner-bench"
+
+
+def call_name(engine: str) -> str:
+    """What such a call of ``engine`` is called."""
+    kind, _, runtime = engine.partition("+")
+    if kind == DOCKER:
+        return "raw calls" + (f", {runtime}" if runtime else "")
+    return f"{runtime} run"
 
 
 @asynccontextmanager

@@ -40,7 +40,7 @@ async def measure_sustained(plan: Plan) -> list[Figure]:
 async def _subject(rates: _Rates, subject: Subject, concurrency: int, seconds: float) -> None:
     opening = raw.docker_calls(subject) if subject.has_daemon else raw.runtime_calls(subject, concurrency)
     async with opening as once:
-        _note(rates, (_raw_name(subject.name), ""), concurrency, await _rate(once, concurrency, seconds))
+        _note(rates, (raw.call_name(subject.name), ""), concurrency, await _rate(once, concurrency, seconds))
     for pool in (False, True):
         rate = await _runner_rate(subject, concurrency, seconds, pool=pool)
         _note(rates, (subject.name, f"pool of {POOL}" if pool else "no pool"), concurrency, rate)
@@ -91,13 +91,6 @@ async def _repeated(once: raw.Once, concurrency: int, seconds: float) -> int:
 
 def _note(rates: _Rates, who: tuple[str, str], concurrency: int, rate: float) -> None:
     rates.setdefault(who, {}).setdefault(concurrency, []).append(rate)
-
-
-def _raw_name(engine: str) -> str:
-    kind, _, runtime = engine.partition("+")
-    if kind == DOCKER:
-        return "raw calls" + (f", {runtime}" if runtime else "")
-    return f"{runtime} run"
 
 
 def _figures(who: tuple[str, str], by_concurrency: dict[int, list[float]], rates: _Rates) -> list[Figure]:
