@@ -212,7 +212,7 @@ static void step(void)
         channel_receive(handle);
     int answers = waiting_answers();
     if (answers >= 0 && is_ready(answers) && waiting_take_answer())
-        tell_preloaded(WARM);
+        tell_preloaded(waiting_is_there() ? WARM : 0);
     if (a_child_has_ended() || (runs && run.phase == KILLING))
         reap_all();
     if (!runs)

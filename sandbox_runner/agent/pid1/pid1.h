@@ -218,7 +218,7 @@ bool waiting_can_be_kernel(void);
 /* The descriptor to wait for while it imports modules, or -1. */
 int waiting_answers(void);
 bool waiting_load(const unsigned char *names, size_t size);
-/* Takes in names of modules; whether that were all. */
+/* Takes in names of modules; whether that were all, or it has been ended for what it answers. */
 bool waiting_take_answer(void);
 /* Lets it run the program of the job. False where it cannot be that; either way nothing waits any more. */
 bool waiting_begin(const struct job *job, struct program *program);

@@ -5,7 +5,6 @@
 
 #include "pid1.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <string.h>
 

@@ -41,6 +41,8 @@ void ignore_signals(void)
             signal(number, SIG_IGN); /* refused for SIGKILL, SIGSTOP, and two of the C library's own */
     sigprocmask(SIG_SETMASK, &child, NULL);
     child_ends = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (child_ends < 0)
+        _exit(1); /* nothing would ever be seen to end */
 }
 
 bool a_child_has_ended(void)

@@ -77,9 +77,12 @@ bool waiting_take_answer(void)
 {
     size_t room = sizeof answer - 1 - answer_size;
     ssize_t count = read(answer_pipe, answer + answer_size, room);
-    if (count > 0)
-        answer_size += (size_t)count;
-    loading = !answer_size || answer[answer_size - 1] != '\n';
+    if (count <= 0) { /* what it has imported has closed the pipe, or its names are too many */
+        waiting_end();
+        return true;
+    }
+    answer_size += (size_t)count;
+    loading = answer[answer_size - 1] != '\n';
     return !loading;
 }
 
@@ -103,7 +106,7 @@ static bool is_not_loaded(const char *name, unsigned char type, void *with)
     if (!size)
         return true;
     for (const char *at = answer; (at = memmem(at, answer_size - (size_t)(at - answer), name, size)); at++)
-        if ((at == answer || at[-1] == ' ') && at[size] == ' ')
+        if ((at == answer || at[-1] == ' ' || at[-1] == '\n') && at[size] == ' ')
             return false;
     return true;
 }

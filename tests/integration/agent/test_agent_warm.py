@@ -172,6 +172,17 @@ def test_a_file_named_like_a_loaded_module_is_what_is_imported(
     assert (result.warm, result.stdout) == (False, b"mine\n")
 
 
+def test_a_file_is_known_to_be_named_like_a_module_of_any_of_several_loads(
+    start_agent: StartAgent, python_image: str
+) -> None:
+    container, job = start(start_agent, python_image, warm=True)
+    assert preload(container, b"numpy")
+    assert preload(container, b"graphlib")
+    program = Program(b"import graphlib; print(graphlib.x)", files={"graphlib.py": b"x = 'mine'"})
+    result = run(container, job, program)
+    assert (result.warm, result.stdout) == (False, b"mine\n")
+
+
 def test_other_files_do_not_keep_it_from_running(start_agent: StartAgent, python_image: str) -> None:
     container, job = start(start_agent, python_image, warm=True)
     assert preload(container, b"numpy")
