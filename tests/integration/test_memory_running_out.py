@@ -147,3 +147,45 @@ async def test_what_ends_otherwise_waits_for_no_news(tmp_path, engine_socket, im
                         stream.cancel()
                 assert (await stream.result()).status == "cancelled"
     assert asked == []
+
+
+def loses_its_word(address: str):
+    """An engine that removes a container before it can be looked at again, and tells nothing of it."""
+    looks: set[str] = set()
+
+    def fault(line: str) -> str | None:
+        if "/events?" in line:
+            return "refuse"
+        if not is_look(line):
+            return None
+        container = line.split("/containers/")[1].split("/")[0]
+        if container in looks:  # the first look is at what holds it, before any job
+            with closing(connect(address)) as client:
+                while state_of(client, container) is not None:
+                    pass
+        looks.add(container)
+        return None
+
+    return fault
+
+
+@contextmanager
+def with_gvisor_and_no_word(folder: Path, address: str):
+    """What configures a runner for such an engine, and a client of the engine itself."""
+    engine = Path(address.removeprefix("unix://"))
+    with proxied(folder, engine, loses_its_word(address)) as (lossy, _), closing(connect(address)) as client:
+        yield Config(docker_host=lossy, oci_runtime="runsc"), client
+
+
+async def test_with_gvisor_the_kernel_tells_what_the_engine_has_lost(tmp_path, gvisor_address):
+    with with_gvisor_and_no_word(tmp_path, gvisor_address) as (config, _), anyio.fail_after(PATIENCE):
+        async with Runner.open(config) as runner:
+            result = await runner.run(RunRequest(command=OUTGROWS, limits=Limits(memory="96m")))
+    assert (result.status, result.limits_hit) == ("out_of_memory", {"memory": 1})
+
+
+async def test_with_gvisor_one_that_someone_kills_did_not_run_out_of_memory(tmp_path, gvisor_address):
+    with with_gvisor_and_no_word(tmp_path, gvisor_address) as (config, client), anyio.fail_after(PATIENCE):
+        async with Runner.open(config) as runner:
+            result = await killed(runner, client, image=None)
+    assert (result.status, result.limits_hit, result.reason) == ("signaled", {}, "sandbox_broken")

@@ -13,9 +13,10 @@ from sandbox_runner.definitions import LABEL_AGENT, image_tag, is_current
 from sandbox_runner.engines.docker.connection import is_local
 from sandbox_runner.engines.docker.faults import AnswerLost, repeatable
 from sandbox_runner.engines.docker.mapping import create_body
+from sandbox_runner.engines.docker.memory_watch import MemoryWatch, watch_memory
 from sandbox_runner.engines.docker.removal import HURRY, ensure_removed
 from sandbox_runner.engines.docker.runtimes import Runtimes
-from sandbox_runner.engines.docker.sentry import adapt, require_held
+from sandbox_runner.engines.docker.sentry import adapt, memory_folder, require_held
 from sandbox_runner.engines.gvisor import for_sentry
 from sandbox_runner.errors import ControlNotEnforced, ImageNotFound
 from sandbox_runner.languages import describe_image, setup_command
@@ -53,6 +54,7 @@ class Beginning:
         self._address = address
         self._lock = Lock()
         self.has_sentry = False
+        self.memory: MemoryWatch | None = None
         self._removing = False
         self._started = False
         self._gone = False
@@ -98,7 +100,8 @@ class Beginning:
             self._client.start(self.container_id)
             self._started = True
             if runtime.has_sentry and is_local(self._address):
-                require_held(self._client, self.container_id, self.spec)
+                pid = require_held(self._client, self.container_id, self.spec)
+                self.memory = None if pid is None else watch_memory(memory_folder(pid))
 
     def _try_start(self) -> None:
         try:
@@ -110,6 +113,8 @@ class Beginning:
         """Returns when the container is gone. One that runs has ``patience`` seconds to end by itself."""
         with self._lock:
             self._removing = True
+            if self.memory is not None:
+                self.memory.close()
             self._gone = self._gone or ensure_removed(
                 self._client, self.spec.name, patience=patience, pause=self._pause, started=self._started
             )

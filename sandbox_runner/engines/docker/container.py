@@ -129,7 +129,14 @@ class DockerContainer:
         return stats
 
     async def _oom_killed(self, *, await_news: bool = True) -> bool:
-        return await self._call(lambda: ran_out_of_memory(self._client, self.id, await_news=await_news))
+        watch = self._beginning.memory
+
+        def told() -> bool:
+            if await_news and watch is not None and watch.ran_out():
+                return True
+            return ran_out_of_memory(self._client, self.id, await_news=await_news)
+
+        return await self._call(told)
 
     def _handles(self) -> Handles:
         client, container_id, call = self._client, self.id, self._call

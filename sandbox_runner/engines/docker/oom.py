@@ -2,7 +2,7 @@
 
 It removes itself as it ends, so it may be gone before it can be looked at, and a daemon may hear of the
 kernel's kill only after the end. Its events tell in both cases: the newest of them are kept. What Docker
-hears after the removal it drops, and nobody is told.
+hears after the removal it drops: see `memory_watch` for that.
 """
 
 import json

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,17 +42,17 @@ def _adapted(option: str) -> str:
     return _SECCOMP + json.dumps({**profile, "syscalls": gvisor.guest_rules(profile["syscalls"])})
 
 
-def require_held(client: "APIClient", container: str, spec: ContainerSpec) -> None:
-    """Raises ControlNotEnforced where the sentry of a started container is not held as ``spec`` says.
+def require_held(client: "APIClient", container: str, spec: ContainerSpec) -> int | None:
+    """The sentry of a started container. Raises ControlNotEnforced where it is not held as ``spec`` says.
 
-    For a daemon of this machine. A container that ended by itself is left to whoever waits for it.
+    For a daemon of this machine. None for a container that ended by itself: it is left to who waits for it.
     """
     try:
         state = client.inspect_container(container)["State"]
     except docker_errors.NotFound:
-        return
+        return None
     if not state["Running"]:
-        return
+        return None
     pid = int(state["Pid"])
     require_sentry(pid, container)
     try:
@@ -60,6 +61,14 @@ def require_held(client: "APIClient", container: str, spec: ContainerSpec) -> No
         raise unknown(repr(error)) from error
     if wrong:
         raise not_applied(wrong)
+    return pid
+
+
+def memory_folder(pid: int) -> Path | None:
+    """The cgroup of version 1 that counts the memory of ``pid``; None where there is none."""
+    with suppress(OSError, KeyError):
+        return _CGROUPS / "memory" / _cgroups(pid)["memory"]
+    return None
 
 
 def _missing_limits(pid: int, spec: ContainerSpec) -> list[str]:
@@ -87,11 +96,17 @@ def _read_period(pid: int) -> str:
 
 def _file(pid: int, controller: str, patterns: tuple[str, str]) -> Path:
     """The file of the control group of ``pid`` with ``controller``. Raises KeyError where it is in none."""
-    held = {}
-    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        held.update(dict.fromkeys(controllers.split(","), path.strip("/")))
+    held = _cgroups(pid)
     version_1, version_2 = patterns
     if controller in held:
         return _CGROUPS / version_1.format(held[controller])
     return _CGROUPS / version_2.format(held[""])
+
+
+def _cgroups(pid: int) -> dict[str, str]:
+    """The path of the control group of ``pid`` by controller; that of version 2 by an empty name."""
+    held = {}
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        held.update(dict.fromkeys(controllers.split(","), path.strip("/")))
+    return held
