@@ -8,71 +8,113 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_runner.engines.docker import memory_watch
 from sandbox_runner.engines.docker.memory_watch import watch_memory
 from sandbox_runner.engines.docker.sentry import memory_folder
 
+MIB = 1 << 20
 OUTGROWS = "import sys; sys.stdin.read(1); x = bytearray(1 << 28)"
+FINE = "import sys; sys.stdin.read(1)"
 
 
 def descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def made(folder: Path, limit: int | None) -> Path:
+    folder.mkdir()
+    if limit is not None:
+        for file in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"):
+            (folder / file).write_text(str(limit))
+    return folder
 
 
 @pytest.fixture
-def folder():
-    """A memory cgroup with a limit of 32 MB, below ours."""
+def above():
+    """A memory cgroup below ours that limits nothing."""
     ours = memory_folder(os.getpid())
     if ours is None:
-        pytest.skip("the kernel tells of no memory cgroup here: there is none of version 1")
-    made = ours / f"sandbox-runner-test-{secrets.token_hex(4)}"
-    made.mkdir()
-    for file in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"):
-        (made / file).write_text(str(32 << 20))
-    yield made
-    if made.exists():
-        made.rmdir()
+        pytest.skip("there is no memory cgroup of version 1")
+    folder = made(ours / f"sandbox-runner-test-{secrets.token_hex(4)}", None)
+    yield folder
+    for child in [each for each in folder.iterdir() if each.is_dir()]:
+        child.rmdir()
+    folder.rmdir()
 
 
 @pytest.fixture
-def watch(folder):
-    before = descriptors()
-    watch = watch_memory(folder)
-    assert watch is not None
-    yield watch
-    watch.close()
-    watch.close()
+def folder(above):
+    return made(above / "container", 32 * MIB)
+
+
+@pytest.fixture
+def watching(folder):
+    """Begins a watch, which leaves no descriptor open in the end."""
+    before, watches = descriptors(), []
+
+    def begin():
+        watches.append(watch_memory(folder))
+        assert watches[-1] is not None
+        return watches[-1]
+
+    yield begin
+    for each in watches:
+        each.close()
+        each.close()
+        assert not each.ran_out(wait=True), "it is closed"
     assert descriptors() == before
 
 
-def outgrow(folder: Path) -> int:
-    """The end of a process whose memory runs out in the cgroup at ``folder``."""
-    with subprocess.Popen([sys.executable, "-c", OUTGROWS], stdin=subprocess.PIPE) as process:
+def end(folder: Path, program: str) -> int:
+    """How a process ends that runs ``program`` in the cgroup at ``folder``."""
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as process:
         (folder / "cgroup.procs").write_text(str(process.pid))
         process.communicate(b"x")
     return process.returncode
 
 
-@pytest.mark.parametrize("removed", [False, True], ids=["there", "removed"])
-def test_it_is_told_when_memory_ran_out(folder, watch, removed):
-    assert outgrow(folder) == -9
-    if removed:
-        folder.rmdir()
-    assert watch.ran_out()
-    assert watch.ran_out(), "it is remembered"
+def test_memory_that_ran_out_is_known_while_the_cgroup_is_there(folder, watching):
+    watch = watching()
+    assert not watch.ran_out(wait=True)
+    assert end(folder, OUTGROWS) == -9
+    assert watch.ran_out(wait=False)
 
 
-def test_a_cgroup_that_goes_did_not_run_out_of_memory(folder, watch, monkeypatch):
-    monkeypatch.setattr(memory_watch, "_GONE_TIME", 0.2)
-    assert not watch.ran_out()
+def test_it_is_known_when_the_cgroup_is_gone_before_anybody_asks(folder, watching):
+    watch = watching()
+    assert end(folder, OUTGROWS) == -9
     folder.rmdir()
-    assert not watch.ran_out()
+    assert watch.ran_out(wait=True)
+    assert watch.ran_out(wait=False), "it is remembered"
 
 
-def test_one_that_cannot_be_watched_is_not(tmp_path):
+def test_it_is_known_where_the_watch_began_too_late(folder, watching):
+    assert end(folder, OUTGROWS) == -9
+    watch = watching()
+    folder.rmdir()
+    assert watch.ran_out(wait=False)
+
+
+def test_a_cgroup_that_is_merely_gone_did_not_run_out(folder, watching):
+    watch = watching()
+    assert end(folder, FINE) == 0
+    folder.rmdir()
+    assert not watch.ran_out(wait=False)
+    assert not watch.ran_out(wait=True)
+
+
+def test_memory_that_ran_out_above_is_not_told_of_one_in_which_nothing_was_killed(above, folder, watching):
+    watch = watching()
+    for file in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"):
+        (above / file).write_text(str(32 * MIB))
+    assert end(made(above / "neighbour", None), OUTGROWS) == -9
+    assert not watch.ran_out(wait=True)
+
+
+def test_what_cannot_be_watched_is_not(tmp_path):
     before = descriptors()
+    assert watch_memory(None) is None
     assert watch_memory(tmp_path) is None
-    assert watch_memory(Path("/no/such/folder")) is None
+    assert watch_memory(tmp_path / "none") is None
     assert descriptors() == before
 
 

@@ -54,7 +54,7 @@ class Beginning:
         self._address = address
         self._lock = Lock()
         self.has_sentry = False
-        self.memory: MemoryWatch | None = None
+        self.memory: MemoryWatch | None = None  # with a sentry on this machine only
         self._removing = False
         self._started = False
         self._gone = False

@@ -132,9 +132,12 @@ class DockerContainer:
         watch = self._beginning.memory
 
         def told() -> bool:
-            if await_news and watch is not None and watch.ran_out():
+            if watch is not None and watch.ran_out(wait=False):
                 return True
-            return ran_out_of_memory(self._client, self.id, await_news=await_news)
+            if ran_out_of_memory(self._client, self.id, await_news=await_news):
+                return True
+            # By now the daemon has had its time, and so has the kernel: this seldom waits.
+            return await_news and watch is not None and watch.ran_out(wait=True)
 
         return await self._call(told)
 

@@ -45,7 +45,7 @@ def _adapted(option: str) -> str:
 def require_held(client: "APIClient", container: str, spec: ContainerSpec) -> int | None:
     """The sentry of a started container. Raises ControlNotEnforced where it is not held as ``spec`` says.
 
-    For a daemon of this machine. None for a container that ended by itself: it is left to who waits for it.
+    For a daemon of this machine. None for one that ended by itself: it is left to whoever waits for it.
     """
     try:
         state = client.inspect_container(container)["State"]
@@ -65,7 +65,7 @@ def require_held(client: "APIClient", container: str, spec: ContainerSpec) -> in
 
 
 def memory_folder(pid: int) -> Path | None:
-    """The cgroup of version 1 that counts the memory of ``pid``; None where there is none."""
+    """The version 1 cgroup that limits the memory of ``pid``; None where there is none, or no ``pid``."""
     with suppress(OSError, KeyError):
         return _CGROUPS / "memory" / _cgroups(pid)["memory"]
     return None
