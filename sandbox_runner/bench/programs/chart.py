@@ -101,13 +101,20 @@ def _draw_lines(axes, figures):
 with open("figures.json") as file:
     document = json.load(file)
 names = [name for name in TITLES if any(figure["name"] == name for figure in document["figures"])]
+chosen = {name: [figure for figure in document["figures"] if figure["name"] == name] for name in names}
 columns = min(2, len(names))
-rows = -(-len(names) // columns)
-drawing, grid = plt.subplots(rows, columns, figsize=(7 * columns, 3.3 * rows), squeeze=False)
+bars = [10 if name == "sustained" else len(_once(chosen[name])) for name in names]
+heights = [max(10, *bars[first : first + columns]) / 3 for first in range(0, len(names), columns)]
+drawing, grid = plt.subplots(
+    len(heights),
+    columns,
+    figsize=(7 * columns, sum(heights)),
+    squeeze=False,
+    gridspec_kw={"height_ratios": heights},
+)
 places = list(grid.flat)
 for name, axes in zip(names, places, strict=False):
-    chosen = [figure for figure in document["figures"] if figure["name"] == name]
-    (_draw_lines if name == "sustained" else _draw_bars)(axes, chosen)
+    (_draw_lines if name == "sustained" else _draw_bars)(axes, chosen[name])
     axes.set_title(TITLES[name], fontsize=10)
     axes.tick_params(labelsize=8)
 for axes in places[len(names) :]:
@@ -115,6 +122,6 @@ for axes in places[len(names) :]:
 facts = document["facts"]
 where = f"sandbox_runner {facts['sandbox_runner']}, {facts['date']} UTC, {facts['cores']} cores, {facts['kernel']}"
 drawing.suptitle(where + (" (quick)" if document["quick"] else ""), fontsize=9)
-drawing.tight_layout()
+drawing.tight_layout(rect=(0, 0, 1, 0.985))
 drawing.savefig("chart.png", dpi=110)
 plt.close("all")
