@@ -21,6 +21,7 @@ T = TypeVar("T")
 _NEWNET = 0x40000000  # sched.h
 RUNSC = "/usr/bin/runsc"
 USED = (
+    "base",
     "shell",
     "python",
 )  # the images that tests with gVisor use: to copy all takes a minute

@@ -8,6 +8,10 @@ from sandbox_runner.errors import ControlNotEnforced
 _NAMESPACES = ("user", "net", "ipc", "uts", "mnt")
 
 
+class SentryUnseen(ControlNotEnforced):
+    """It cannot be found out what holds a container, which may be as it has ended."""
+
+
 def require_sentry(pid: int, name: str, program: str | None = None) -> None:
     """Raises ControlNotEnforced where ``pid`` is not the sentry of the container ``name``, or is not sealed.
 
@@ -27,9 +31,18 @@ def require_sentry(pid: int, name: str, program: str | None = None) -> None:
         raise not_applied(wrong)
 
 
-def unknown(reason: str) -> ControlNotEnforced:
+def has_ended(pid: int) -> bool:
+    """Whether ``pid`` runs no more. proc(5), the state after the name."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "ZX"
+
+
+def unknown(reason: str) -> SentryUnseen:
     """The error where it cannot be found out what holds a container."""
-    return ControlNotEnforced(
+    return SentryUnseen(
         f"It cannot be found out what runsc enforces ({reason}), so nothing was run; use another oci_runtime."
     )
 

@@ -11,8 +11,10 @@ from faulty_proxy import proxied
 from sandbox_runner import Config, Limits, Output, Runner, RunRequest
 from sandbox_runner.definitions import image_tag
 from sandbox_runner.engines.docker import oom
+from sandbox_runner.engines.docker import sentry as docker_sentry
 from sandbox_runner.engines.docker.connection import connect
 from sandbox_runner.engines.docker.removal import state_of
+from sandbox_runner.engines.sentry import has_ended
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left")]
 PATIENCE = 60  # seconds; nothing waits that long where it works
@@ -167,6 +169,26 @@ def loses_its_word(address: str):
         return None
 
     return fault
+
+
+async def test_with_gvisor_what_ends_before_it_is_looked_at_has_ended_and_is_not_refused(
+    gvisor_address, monkeypatch
+):
+    """In an image that is not ours the program runs at once, and its end is gVisor's."""
+    look = docker_sentry.require_sentry
+
+    def end_then_look(pid: int, container: str) -> None:
+        psutil.Process(pid).kill()
+        while not has_ended(pid):
+            pass
+        look(pid, container)
+
+    monkeypatch.setattr(docker_sentry, "require_sentry", end_then_look)
+    config = Config(docker_host=gvisor_address, oci_runtime="runsc")
+    with anyio.fail_after(PATIENCE):
+        async with Runner.open(config) as runner:
+            result = await runner.run(RunRequest(command=SLEEPS, image=BASE))
+    assert (result.status, result.exit_code) == ("exited", 137)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from docker import errors as docker_errors
 
 from sandbox_runner.engines import gvisor
-from sandbox_runner.engines.sentry import not_applied, require_sentry, unknown
+from sandbox_runner.engines.sentry import SentryUnseen, has_ended, not_applied, require_sentry, unknown
 from sandbox_runner.spec import ContainerSpec
 
 if TYPE_CHECKING:
@@ -54,6 +54,16 @@ def require_held(client: "APIClient", container: str, spec: ContainerSpec) -> in
     if not state["Running"]:
         return None
     pid = int(state["Pid"])
+    try:
+        _require_limited_sentry(pid, container, spec)
+    except SentryUnseen:
+        if has_ended(pid):  # before the daemon knows
+            return None
+        raise
+    return pid
+
+
+def _require_limited_sentry(pid: int, container: str, spec: ContainerSpec) -> None:
     require_sentry(pid, container)
     try:
         wrong = _missing_limits(pid, spec)
@@ -61,7 +71,6 @@ def require_held(client: "APIClient", container: str, spec: ContainerSpec) -> in
         raise unknown(repr(error)) from error
     if wrong:
         raise not_applied(wrong)
-    return pid
 
 
 def memory_folder(pid: int) -> Path | None:
